@@ -1,0 +1,132 @@
+package api
+
+import "time"
+
+// Summary is what anyone on the network may know about a box.
+type Summary struct {
+	ID      string `json:"id"`
+	Site    string `json:"site"`
+	Version string `json:"version"`
+	// Ready is false while a part the box cannot live without is down.
+	Ready bool `json:"ready"`
+	// SetupNeeded is true until the box has an administrator.
+	SetupNeeded bool `json:"setup_needed"`
+}
+
+// Status is the whole state of a box, for administrators.
+type Status struct {
+	Summary
+	Started       time.Time `json:"started"`
+	UptimeSeconds int64     `json:"uptime_s"`
+	// HTTP and HTTPS are the addresses the box listens on.
+	HTTP  []string `json:"http"`
+	HTTPS []string `json:"https"`
+
+	Sessions int `json:"sessions"`
+	Conns    int `json:"conns"`
+	Rooms    int `json:"rooms"`
+	Members  int `json:"members"`
+
+	Signaling SignalingStatus `json:"signaling"`
+	Relay     RelayStatus     `json:"relay"`
+	Discovery DiscoveryStatus `json:"discovery"`
+	Store     StoreStatus     `json:"store"`
+	Parts     []Part          `json:"parts"`
+}
+
+// SignalingStatus counts since the box started.
+type SignalingStatus struct {
+	// Suspended is how many of the sessions have no connection and may resume.
+	Suspended int    `json:"suspended"`
+	FramesIn  uint64 `json:"frames_in"`
+	FramesOut uint64 `json:"frames_out"`
+	BytesIn   uint64 `json:"bytes_in"`
+	BytesOut  uint64 `json:"bytes_out"`
+	// Resumed is how many cut connections came back with nothing lost.
+	Resumed uint64 `json:"resumed"`
+	// Errors counts the error frames sent, by code.
+	Errors map[string]uint64 `json:"errors"`
+	// Closed counts the connections the box closed, by the close code's name.
+	Closed map[string]uint64 `json:"closed"`
+}
+
+// RelayStatus is the state of the TURN relay.
+type RelayStatus struct {
+	Enabled bool `json:"enabled"`
+	// UDP and TCP are the addresses the relay listens on.
+	UDP []string `json:"udp"`
+	TCP []string `json:"tcp"`
+	// RelayPorts is the range allocations get their ports from.
+	RelayPorts  string `json:"relay_ports"`
+	Allocations int    `json:"allocations"`
+	// Bytes is what was relayed since the start, both directions together.
+	Bytes uint64 `json:"bytes"`
+	// Refused counts refused requests and dropped packets, by reason.
+	Refused map[string]uint64 `json:"refused"`
+}
+
+// DiscoveryStatus is the state of the mDNS announcement.
+type DiscoveryStatus struct {
+	Enabled bool `json:"enabled"`
+	// Instance is the name devices see.
+	Instance   string               `json:"instance"`
+	Interfaces []DiscoveryInterface `json:"interfaces"`
+}
+
+// DiscoveryInterface is one network interface of the box.
+type DiscoveryInterface struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"`
+	Announced bool     `json:"announced"`
+	// Reason says why the box is not announced here.
+	Reason string `json:"reason,omitempty"`
+}
+
+// StoreStatus is the state of the box's file.
+type StoreStatus struct {
+	Path     string `json:"path"`
+	Bytes    int64  `json:"bytes"`
+	MaxBytes int64  `json:"max_bytes"`
+	// Recovery says what had to be done to open the file; empty when nothing.
+	Recovery string `json:"recovery,omitempty"`
+	// LastBackup is missing before the first scheduled backup.
+	LastBackup *time.Time `json:"last_backup,omitempty"`
+}
+
+// Part is the health of one part of the box.
+type Part struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Required parts decide whether the box is ready; the site can live without
+	// the others.
+	Required bool `json:"required"`
+	// Reason says what is wrong and what to do, for a part that is not OK.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Health is the body of /healthz and /readyz.
+type Health struct {
+	OK bool `json:"ok"`
+	// Parts is there on /readyz.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// WellKnown is the discovery document at /.well-known/signalbox. It holds what
+// a client needs to start and no secret.
+type WellKnown struct {
+	ID      string `json:"id"`
+	Site    string `json:"site"`
+	Version string `json:"version"`
+	// Signal maps each signaling dialect to the path of its WebSocket.
+	Signal map[string]string `json:"signal"`
+	// API is the path of the OpenAPI document.
+	API string `json:"api"`
+	// HTTP, HTTPS and TURN are port numbers; 0 when not served.
+	HTTP    int `json:"http"`
+	HTTPS   int `json:"https"`
+	TURNUDP int `json:"turn_udp"`
+	TURNTCP int `json:"turn_tcp"`
+	// Fingerprint is the SHA-256 of the box's own root certificate in hex, to
+	// compare with what its screen or label shows; empty without one.
+	Fingerprint string `json:"fingerprint"`
+}
