@@ -1,0 +1,95 @@
+// Command test runs every test of Signalbox and counts the results: the checks
+// of form, Go's tests with the race detector, the interoperability tests, and
+// the browser tests. Its last line is "N passed, N failed, N skipped".
+//
+// It lives in packaging because that is the room for what turns the code into
+// something to hand out; `make test` is the way to call it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// resultFile keeps the last line for .ci/run, which says it again after make.
+const resultFile = "bin/test-result"
+
+// A step adds what it ran to the tally. Its error means that it could not run
+// at all, which counts as one failure.
+type step struct {
+	name string
+	run  func(context.Context, *tally) error
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	results := &tally{out: os.Stdout}
+	steps := []step{
+		{"gofmt", checkFormat},
+		{"go vet", checkVet},
+		{"go test", runUnit},
+		{"interop", runInterop},
+		{"browser", runNode},
+	}
+	for _, s := range steps {
+		started := time.Now()
+		if err := s.run(ctx, results); err != nil {
+			results.fail(s.name, err.Error())
+		}
+		fmt.Printf("--- %s took %v\n", s.name, time.Since(started).Round(time.Second/10))
+	}
+	stop()
+	good := results.report()
+	if err := os.WriteFile(resultFile, []byte(results.counts()+"\n"), 0o644); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if !good {
+		os.Exit(1)
+	}
+}
+
+// checkFormat counts as one test: every Go file is as gofmt would write it.
+func checkFormat(ctx context.Context, results *tally) error {
+	out, err := command(ctx, "gofmt", "-l", ".").Output()
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for name := range strings.Lines(string(out)) {
+		if !strings.Contains(name, "node_modules/") && !strings.Contains(name, "testdata/") {
+			wrong = append(wrong, name)
+		}
+	}
+	if len(wrong) > 0 {
+		results.fail("gofmt", "run gofmt -w on these files:\n"+strings.Join(wrong, ""))
+		return nil
+	}
+	results.passed++
+	return nil
+}
+
+// checkVet counts as one test. With the tag it sees every file there is.
+func checkVet(ctx context.Context, results *tally) error {
+	out, err := command(ctx, "go", "vet", "-tags", interopTag, "./...").CombinedOutput()
+	if err != nil {
+		results.fail("go vet", string(out))
+		return nil
+	}
+	results.passed++
+	return nil
+}
+
+// command is a child that is asked to stop when ctx ends and killed only if it
+// does not, so that a test's own children are not left behind.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
