@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -55,7 +56,32 @@ func (h *Host) attach(name string, s *Segment, addrs []string) (*Link, error) {
 			return nil, err
 		}
 	}
-	return link, h.nl.LinkSetUp(card)
+	if err := h.nl.LinkSetUp(card); err != nil {
+		return nil, fmt.Errorf("set %s up: %w", name, err)
+	}
+	return link, link.awaitCarrier()
+}
+
+// awaitCarrier waits until both ends of the cable have seen each other, which
+// the kernel works out later: a bridge drops what comes before.
+func (k *Link) awaitCarrier() error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		card, err := k.host.nl.LinkByIndex(k.Index)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", k.Name, err)
+		}
+		port, err := k.host.lab.nl.LinkByIndex(k.port.Attrs().Index)
+		if err != nil {
+			return fmt.Errorf("find the bridge port of %s: %w", k.Name, err)
+		}
+		if card.Attrs().OperState == netlink.OperUp && port.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no carrier after 5s: %s is %v, its bridge port %v",
+				k.Name, card.Attrs().OperState, port.Attrs().OperState)
+		}
+	}
 }
 
 // addPort makes a veth pair: one end on the segment's bridge, the other already
@@ -126,13 +152,23 @@ func (k *Link) first(is func(netip.Addr) bool) netip.Addr {
 }
 
 // Unplug pulls the cable: the host's interface loses its carrier.
-func (k *Link) Unplug() { k.must("unplug", k.host.lab.nl.LinkSetDown(k.port)) }
+func (k *Link) Unplug() {
+	k.host.lab.tb.Helper()
+	k.must("unplug", k.host.lab.nl.LinkSetDown(k.port))
+}
 
-// Plug puts the cable back.
-func (k *Link) Plug() { k.must("plug", k.host.lab.nl.LinkSetUp(k.port)) }
+// Plug puts the cable back and waits for the carrier.
+func (k *Link) Plug() {
+	k.host.lab.tb.Helper()
+	k.must("plug", k.host.lab.nl.LinkSetUp(k.port))
+	k.must("plug", k.awaitCarrier())
+}
 
 // Remove deletes the interface, as when a USB network card is pulled.
-func (k *Link) Remove() { k.must("remove", k.host.lab.nl.LinkDel(k.port)) }
+func (k *Link) Remove() {
+	k.host.lab.tb.Helper()
+	k.must("remove", k.host.lab.nl.LinkDel(k.port))
+}
 
 func (k *Link) must(step string, err error) {
 	k.host.lab.tb.Helper()

@@ -48,7 +48,7 @@ func exchange(t *testing.T, a, b *netlab.Host, to netip.Addr) error {
 		return err
 	}
 	defer out.Close()
-	in.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	in.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 	if _, err := out.Write([]byte("ping")); err != nil {
 		return err
 	}
