@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Link is a host's network card on a segment. Plug and Unplug work its cable;
@@ -51,15 +53,40 @@ func (h *Host) attach(name string, s *Segment, addrs []string) (*Link, error) {
 		return nil, err
 	}
 	link := &Link{Name: name, Index: card.Attrs().Index, host: h, port: port}
+	if err := h.nl.LinkSetUp(card); err != nil {
+		return nil, fmt.Errorf("set %s up: %w", name, err)
+	}
+	if err := link.awaitCarrier(); err != nil {
+		return nil, err
+	}
 	for _, p := range prefixes {
 		if err := link.addAddr(p); err != nil {
 			return nil, err
 		}
 	}
-	if err := h.nl.LinkSetUp(card); err != nil {
-		return nil, fmt.Errorf("set %s up: %w", name, err)
+	return link, link.awaitAddrs()
+}
+
+// awaitAddrs waits until the kernel has taken up every IPv6 address, its own
+// link-local one too: until then it answers no question for the address.
+func (k *Link) awaitAddrs() error {
+	card, err := k.host.nl.LinkByIndex(k.Index)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", k.Name, err)
 	}
-	return link, link.awaitCarrier()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		addrs, err := k.host.nl.AddrList(card, netlink.FAMILY_V6)
+		if err != nil {
+			return fmt.Errorf("list the addresses of %s: %w", k.Name, err)
+		}
+		tentative := slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 })
+		if !tentative {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("addresses of %s are still tentative after 5s: %v", k.Name, addrs)
+		}
+	}
 }
 
 // awaitCarrier waits until both ends of the cable have seen each other, which
@@ -162,6 +189,7 @@ func (k *Link) Plug() {
 	k.host.lab.tb.Helper()
 	k.must("plug", k.host.lab.nl.LinkSetUp(k.port))
 	k.must("plug", k.awaitCarrier())
+	k.must("plug", k.awaitAddrs())
 }
 
 // Remove deletes the interface, as when a USB network card is pulled.
