@@ -3,104 +3,102 @@
 package auth
 
 import (
-	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
+const (
+	// MaxTokenBytes bounds a token; longer ones are refused unread.
+	MaxTokenBytes = 8 << 10
+	// Leeway is how far the clocks of issuer and box may differ: a token is good
+	// this much before its nbf and after its exp.
+	Leeway = 60 * time.Second
+	// MaxTTL bounds the life of the box's own tokens.
+	MaxTTL = 10 * 365 * 24 * time.Hour
+)
+
+const defaultTokenTTL = 90 * 24 * time.Hour
+
 // Authority issues and verifies tokens. Its methods may be called concurrently.
-type Authority struct{}
+type Authority struct {
+	log     *slog.Logger
+	key     ed25519.PrivateKey
+	keyID   string
+	self    string
+	ttl     time.Duration
+	open    *openGrant // nil: admission wants a token
+	issuers map[string]*issuer
+	order   []*issuer // as configured
+	invites InviteStore
+	revoked *revocations
 
-// IssuerStatus is how an outside issuer's keys are doing.
-type IssuerStatus struct {
-	Name   string
-	Issuer string
-	Keys   int       // usable keys in force
-	Loaded time.Time // when they were read
-	Err    error     // why the file as it is now is not in force; nil when it is
+	// newest is the latest iat (Unix seconds) seen in a token of the box's own.
+	// It shows how late it was at least once, when the clock has lost its time.
+	newest atomic.Int64
+
+	setupMu sync.Mutex // one setup invite is made, or withdrawn, at a time
+	setup   setupClock
 }
 
-var errUnbuilt = errors.New("not built")
-
-// New checks cfg and makes an authority that signs with the box's key.
-func New(cfg Config, key ed25519.PrivateKey, boxID string) (*Authority, error) { return nil, errUnbuilt }
-
-// NewBoxKey makes the box's Ed25519 key in the form to be stored (PKCS #8 PEM).
-func NewBoxKey() ([]byte, error) { return nil, errUnbuilt }
-
-// ParseBoxKey reads what NewBoxKey made.
-func ParseBoxKey(encoded []byte) (ed25519.PrivateKey, error) { return nil, errUnbuilt }
-
-// Verify turns a token into an identity.
-func (a *Authority) Verify(token string) (Identity, error) { return Identity{}, errUnbuilt }
-
-// Open is the identity of somebody without a token; ErrClosed unless admission is open.
-func (a *Authority) Open(name string) (Identity, error) { return Identity{}, errUnbuilt }
-
-// Issue makes a token of the box's own.
-func (a *Authority) Issue(grant Grant) (token string, id Identity, err error) {
-	return "", Identity{}, errUnbuilt
+// New checks cfg and makes an authority that signs with the box's key. Issuers'
+// key files that cannot be read now are no error: those issuers' tokens get
+// ErrNoKeys until the files are good, and Issuers says why. Config.Check reports
+// them to somebody who can mend them.
+func New(cfg Config, key ed25519.PrivateKey, boxID string) (*Authority, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if len(key) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("box key has %d bytes, want %d", len(key), ed25519.PrivateKeySize)
+	}
+	if boxID == "" {
+		return nil, errors.New("box id is empty")
+	}
+	a := &Authority{
+		log:     cfg.Logger,
+		key:     key,
+		keyID:   thumbprint(key.Public().(ed25519.PublicKey)),
+		self:    "signalbox:" + boxID,
+		ttl:     cfg.TokenTTL,
+		issuers: make(map[string]*issuer),
+		invites: cfg.Invites,
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.ttl == 0 {
+		a.ttl = defaultTokenTTL
+	}
+	if cfg.Admission == AdmissionOpen {
+		a.open = newOpenGrant(cfg)
+	}
+	a.issuers[a.self] = a.own()
+	for _, c := range cfg.Issuers {
+		if c.Issuer == a.self {
+			return nil, &FieldError{"auth.issuers", c.Issuer, "an issuer other than this box itself"}
+		}
+		iss := newIssuer(c, a.self, a.log)
+		a.issuers[c.Issuer] = iss
+		a.order = append(a.order, iss)
+	}
+	var err error
+	a.revoked, err = loadRevocations(cfg.Revocations)
+	return a, err
 }
 
-// Renew exchanges a valid token of the box's own for a fresh one with the same grant.
-func (a *Authority) Renew(token string) (fresh string, id Identity, err error) {
-	return "", Identity{}, errUnbuilt
+// Issuer is the iss and the aud of the box's own tokens: "signalbox:BOXID".
+func (a *Authority) Issuer() string { return a.self }
+
+// Issuers lists the outside issuers, as configured, and the state of their keys.
+func (a *Authority) Issuers() []IssuerStatus {
+	all := make([]IssuerStatus, 0, len(a.order))
+	for _, iss := range a.order {
+		all = append(all, iss.status())
+	}
+	return all
 }
-
-// NewInvite makes an invite and the code that redeems it, which is not kept.
-func (a *Authority) NewInvite(ctx context.Context, opts InviteOptions) (code Secret, invite Invite, err error) {
-	return Secret{}, Invite{}, errUnbuilt
-}
-
-// Redeem exchanges an invite code for a token.
-func (a *Authority) Redeem(ctx context.Context, code string) (token string, id Identity, err error) {
-	return "", Identity{}, errUnbuilt
-}
-
-// NewSetup makes the setup invite, replacing an older one.
-func (a *Authority) NewSetup(ctx context.Context) (code Secret, invite Invite, err error) {
-	return Secret{}, Invite{}, errUnbuilt
-}
-
-// NeedsSetup reports whether the box has never had an administrator.
-func (a *Authority) NeedsSetup() (bool, error) { return false, errUnbuilt }
-
-// Invites lists open invites, newest first.
-func (a *Authority) Invites() ([]Invite, error) { return nil, errUnbuilt }
-
-// DeleteInvite takes an invite back.
-func (a *Authority) DeleteInvite(ctx context.Context, id string) error { return errUnbuilt }
-
-// Revoke takes back a token, or a subject's tokens issued so far.
-func (a *Authority) Revoke(ctx context.Context, r Revocation) error { return errUnbuilt }
-
-// Unrevoke lifts the revocation with that key.
-func (a *Authority) Unrevoke(ctx context.Context, key string) error { return errUnbuilt }
-
-// IsRevoked reports whether id, verified earlier, has been revoked since.
-func (a *Authority) IsRevoked(id Identity) bool { return false }
-
-// OnRevoke has fn called after each revocation, so that live sessions can be ended.
-func (a *Authority) OnRevoke(fn func(Revocation)) {}
-
-// Revocations lists what is revoked.
-func (a *Authority) Revocations() []Revocation { return nil }
-
-// Issuers lists the outside issuers and the state of their keys.
-func (a *Authority) Issuers() []IssuerStatus { return nil }
-
-// JWKS is the box's public key as a JSON Web Key Set.
-func (a *Authority) JWKS() []byte { return nil }
-
-// Issuer is the iss (and aud) of the box's own tokens: "signalbox:BOXID".
-func (a *Authority) Issuer() string { return "" }
-
-// Validate reports every fault of the section, without touching the disk.
-func (c Config) Validate() error { return errUnbuilt }
-
-// Check is Validate, and reads the issuers' key files too.
-func (c Config) Check() error { return errUnbuilt }
-
-// ParseCode reads an invite code as people type it; the error says what is wrong with it.
-func ParseCode(text string) (Secret, error) { return Secret{}, errUnbuilt }

@@ -34,7 +34,7 @@ type IssuerConfig struct {
 	HS256SecretFile string   `toml:"hs256_secret_file"` // at least 32 bytes; one line break at the end does not count
 	Algorithms      []string `toml:"algorithms"`        // narrows what the keys allow, e.g. ["ES256"]
 	Rooms           []string `toml:"rooms"`             // the most a token may name; "*" unless set
-	Rights          []string `toml:"rights"`            // the most a token may give; join and send unless set
+	Rights          []string `toml:"rights"`            // the most a token may give; join, send and create unless set
 	DefaultRooms    []string `toml:"default_rooms"`     // for tokens without the claim; none unless set
 	DefaultRights   []string `toml:"default_rights"`    // for tokens without the claim; join and send unless set
 	SubjectPrefix   string   `toml:"subject_prefix"`    // put before sub, to keep its names apart from the box's
