@@ -107,6 +107,10 @@ func linesOf(text []byte) map[string]int {
 	return f.lines
 }
 
+// maxPathBytes is more than any key needs. What nests deeper is not ours, and
+// is reported at the line of what it stands in.
+const maxPathBytes = 256
+
 type lineFinder struct {
 	parser unstable.Parser
 	ends   []int // offsets of line breaks
@@ -126,7 +130,7 @@ func (f *lineFinder) note(path string, node *unstable.Node) {
 // for a list of tables means the last one so far.
 func (f *lineFinder) header(node *unstable.Node, list bool) string {
 	path := ""
-	for keys := node.Key(); keys.Next(); {
+	for keys := node.Key(); keys.Next() && len(path) < maxPathBytes; {
 		key := keys.Node()
 		path = join(path, string(key.Data))
 		f.note(path, key)
@@ -142,7 +146,7 @@ func (f *lineFinder) header(node *unstable.Node, list bool) string {
 }
 
 func (f *lineFinder) keyValue(path string, node *unstable.Node) {
-	for keys := node.Key(); keys.Next(); {
+	for keys := node.Key(); keys.Next() && len(path) < maxPathBytes; {
 		path = join(path, string(keys.Node().Data))
 		f.note(path, keys.Node())
 	}
@@ -150,6 +154,9 @@ func (f *lineFinder) keyValue(path string, node *unstable.Node) {
 }
 
 func (f *lineFinder) value(path string, node *unstable.Node) {
+	if len(path) >= maxPathBytes {
+		return
+	}
 	f.note(path, node)
 	children := node.Children()
 	switch node.Kind {

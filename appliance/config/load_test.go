@@ -207,6 +207,10 @@ colour = "red"
 		}},
 		{name: "broken inside a list", file: "nam = 3\nnames = [\n\"a\"\n\"b\"]\n", want: []string{`site.toml:4: not valid TOML: `}},
 		{name: "twice", file: "name = \"a\"\nname = \"b\"\n", want: []string{`site.toml:2: not valid TOML: `}},
+		{name: "deep", file: "x = " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "\na" + strings.Repeat(".a", 5000) + " = 1\n", want: []string{
+			"site.toml:1: x: unknown key; known here: name, other, section",
+			"site.toml:2: a: unknown section; known here: name, other, section",
+		}},
 		{name: "strange names", file: "\"a b\\u001b[2J\" = 1\n", want: []string{`site.toml:1: "a b\x1b[2J": unknown key; known here: name, other, section`}},
 		{name: "links of containers", environ: []string{
 			"SIGNALBOX_PORT=tcp://10.0.0.1:8080", "SIGNALBOX_SERVICE_HOST=10.0.0.1", "SIGNALBOX_SERVICE_PORT_HTTP=80",
