@@ -23,6 +23,12 @@ func (id Identity) MayJoin(room string) bool {
 // Has reports whether the identity has every right in r.
 func (id Identity) Has(r Rights) bool { return id.Rights&r == r }
 
+// Expired reports whether the identity is no longer good at the given time,
+// with the Leeway that Verify gives too.
+func (id Identity) Expired(now time.Time) bool {
+	return !id.Expires.IsZero() && now.Sub(id.Expires) >= Leeway
+}
+
 func matchAny(patterns []string, name string) bool {
 	for _, p := range patterns {
 		if match(p, name) {

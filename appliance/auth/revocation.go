@@ -94,14 +94,18 @@ func (a *Authority) Revoke(ctx context.Context, r Revocation) error {
 		}
 	} else {
 		r.Issuer = ""
-		if r.Before.IsZero() {
-			// A clock that went back must not spare the tokens made before.
-			r.Before = now
-			if newest := time.Unix(a.newest.Load(), 0).UTC(); newest.After(now) {
-				r.Before = newest
-			}
+		// A clock that went back must not spare the tokens made before.
+		latest := now
+		if newest := time.Unix(a.newest.Load(), 0).UTC(); newest.After(now) {
+			latest = newest
 		}
-		r.Before = r.Before.Truncate(time.Second)
+		if r.Before.IsZero() {
+			r.Before = latest
+		}
+		if r.Before.After(latest) {
+			return fmt.Errorf("before is %s, want no later than now: a revocation covers what has been issued", stamp(r.Before))
+		}
+		r.Before = r.Before.UTC().Truncate(time.Second)
 	}
 	return a.revoked.add(ctx, r, now)
 }

@@ -101,4 +101,3 @@ func (a *Authority) withdrawSetup(ctx context.Context) error {
 	}
 	return nil
 }
-
