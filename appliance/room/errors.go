@@ -23,7 +23,7 @@ var (
 	// a *VersionError, which carries the version to read and try again with.
 	ErrVersion = errors.New("changed since it was read")
 	// ErrGap is returned by Merge when the delta builds on changes not known
-	// here; ask the sender for a Snapshot, or a Delta since the own Vector.
+	// here; ask the sender for a Snapshot.
 	ErrGap = errors.New("the delta builds on changes not known here")
 	// ErrForked is returned when somebody knows more changes of this very run
 	// than it has made: two runs use one incarnation, or an old copy of the
@@ -31,6 +31,9 @@ var (
 	ErrForked = errors.New("this incarnation has been used before; start with a new one")
 	// ErrCorrupt is returned when bytes to decode are not what Encode makes.
 	ErrCorrupt = errors.New("not a valid encoding")
+	// ErrFormat is returned when bytes to decode are of a format that this build
+	// does not know: they are sound, and a newer build wrote them.
+	ErrFormat = errors.New("written by a newer version of signalbox")
 )
 
 // VersionError says which version a compare-and-set would have needed. It

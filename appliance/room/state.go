@@ -2,138 +2,122 @@ package room
 
 import (
 	"encoding/json"
-	"iter"
+	"slices"
 )
 
 // State is the rooms and members as one box knows them. It is not safe for
 // concurrent use: its owner guards it.
-type State struct{}
+type State struct {
+	origin Origin
+	tag    uint64 // low bits of the stamps made here
+	limits Limits
+	clock  uint64 // Lamport clock: the latest tick seen or made
+
+	// known is the context of settings and metadata, met that of members. They
+	// differ only after Restore, which brings rooms back but nobody in them;
+	// met is never ahead.
+	known, met Vector
+
+	trails map[Origin]*trail
+	rooms  map[string]*room
+	count  int // of those in rooms that exist
+}
+
+// room is what is left of the writes to one room. It exists while header holds
+// a version. A room that was deleted here while others joined it elsewhere does
+// not exist and has members, until they leave or it is created again.
+type room struct {
+	name     string
+	header   slot[settings]
+	now      settings // what header resolves to
+	metadata map[string]slot[json.RawMessage]
+	members  map[string]slot[Member]
+	joined   uint64 // highest ordinal given or seen
+
+	version     uint64 // stamp of the last visible change on this box
+	infoVersion uint64 // stamp of the last visible change of Info on this box
+}
 
 // New returns an empty state whose changes will carry origin. Each start of a
 // box needs an incarnation of its own.
-func New(origin Origin, limits Limits) *State { panic("to come") }
-
-// Create makes a room. It returns ErrExists, ErrLimit or an *InvalidError.
-func (s *State) Create(info Info) (View, error) { panic("to come") }
-
-// Update changes the Info of a room: change gets a copy and may alter all but
-// the Name. ifVersion is the View.Version that was read, 0 to change whatever
-// there is. It returns ErrNotFound, ErrVersion or an *InvalidError.
-func (s *State) Update(name string, ifVersion uint64, change func(*Info)) (View, error) {
-	panic("to come")
+func New(origin Origin, limits Limits) *State {
+	return &State{
+		origin: origin,
+		tag:    runTag(origin),
+		limits: limits.withDefaults(),
+		known:  Vector{},
+		met:    Vector{},
+		trails: map[Origin]*trail{},
+		rooms:  map[string]*room{},
+	}
 }
-
-// SetMetadata sets one metadata value; nil data deletes it. ifVersion is the
-// Value.Version that was read, a pointer to 0 when the key must be absent, nil
-// to write whatever there is. It returns the value now there, zero after a
-// deletion; or ErrNotFound, a *VersionError or an *InvalidError.
-func (s *State) SetMetadata(name, key string, data json.RawMessage, ifVersion *uint64) (Value, error) {
-	panic("to come")
-}
-
-// Delete removes a room and the members seen in it, or returns ErrNotFound.
-func (s *State) Delete(name string) error { panic("to come") }
-
-// Admits returns nil when a member with this subject may join the room, else
-// ErrNotFound or ErrNotAllowed. Join does not ask.
-func (s *State) Admits(name, subject string) error { panic("to come") }
-
-// Join adds m and returns it with its ordinal. A member whose Joined is set had
-// its place before (it is being restored) and is not held to the capacity. The
-// same ID again replaces the member and keeps its ordinal. It returns
-// ErrNotFound, ErrFull or an *InvalidError.
-func (s *State) Join(name string, m Member) (Member, error) { panic("to come") }
-
-// Leave removes a member and returns it as it was.
-func (s *State) Leave(name, memberID string) (Member, bool) { panic("to come") }
-
-// SetMember changes a member: change gets a copy and may alter all but the ID
-// and Joined. It returns ErrNotFound, ErrNoMember or an *InvalidError.
-func (s *State) SetMember(name, memberID string, change func(*Member)) (Member, error) {
-	panic("to come")
-}
-
-// Forget removes every member held by a run of box other than the incarnation
-// except, in all rooms, and returns the names of the rooms that changed. A box
-// forgets its own earlier runs after Restore, and those of another box when
-// that one has started again; except 0 forgets a box that is gone.
-func (s *State) Forget(box string, except uint64) []string { panic("to come") }
 
 // Room returns a copy of one room.
-func (s *State) Room(name string) (View, bool) { panic("to come") }
-
-// Member returns one member of a room.
-func (s *State) Member(name, memberID string) (Member, bool) { panic("to come") }
-
-// Members yields the members of a room in no particular order, without copying
-// the room. The state must not change meanwhile.
-func (s *State) Members(name string) iter.Seq[Member] { panic("to come") }
-
-// MemberCount returns how many members a room has.
-func (s *State) MemberCount(name string) int { panic("to come") }
-
-// Rooms returns a copy of every room, sorted by name.
-func (s *State) Rooms() []View { panic("to come") }
-
-// Len returns how many rooms there are.
-func (s *State) Len() int { panic("to come") }
-
-// Vector returns the changes known here: what to give a peer to get a Delta,
-// and what to store beside every Entry, taken under the same lock.
-func (s *State) Vector() Vector { panic("to come") }
-
-// Delta returns all that happened after since, or a Snapshot when since is
-// empty or so old that the single changes are no longer known.
-func (s *State) Delta(since Vector) Delta { panic("to come") }
-
-// Snapshot returns the whole state as a delta since nothing.
-func (s *State) Snapshot() Delta { panic("to come") }
-
-// Merge takes in what another box knows and returns the names of the rooms that
-// look different now, sorted. It is commutative, associative and idempotent. It
-// returns ErrGap or ErrForked, having changed nothing.
-func (s *State) Merge(d Delta) (changed []string, err error) { panic("to come") }
-
-// Durable returns the room without its members, to be stored. For a room that
-// is not there it returns an Entry that is Deleted, and false.
-func (s *State) Durable(name string) (Entry, bool) { panic("to come") }
-
-// Restore fills a new state with what had been stored: the entries and the
-// Vector that was stored with the last of them.
-func (s *State) Restore(entries []Entry, v Vector) error { panic("to come") }
-
-// Delta is what one state tells another: see State.Delta. It does not change
-// when the state does, and may be encoded after the state's lock is released.
-type Delta struct{}
-
-// Encode returns d as bytes: equal deltas give equal bytes.
-func (d Delta) Encode() []byte { panic("to come") }
-
-// DecodeDelta undoes Encode. It returns an error that matches ErrCorrupt.
-func DecodeDelta(b []byte) (Delta, error) { panic("to come") }
-
-// Empty reports whether d says nothing that its receiver did not know.
-func (d Delta) Empty() bool { panic("to come") }
-
-// Entry is what is stored of one room: see State.Durable.
-type Entry struct {
-	Name string
+func (s *State) Room(name string) (View, bool) {
+	r, err := s.existing(name)
+	if err != nil {
+		return View{}, false
+	}
+	return r.view(), true
 }
 
-// Deleted reports whether the room is gone, so that its stored entry is to go.
-func (e Entry) Deleted() bool { panic("to come") }
+// Rooms returns a copy of every room, sorted by name.
+func (s *State) Rooms() []View {
+	views := make([]View, 0, s.count)
+	for _, name := range sortedKeys(s.rooms) {
+		if r := s.rooms[name]; r.exists() {
+			views = append(views, r.view())
+		}
+	}
+	return views
+}
 
-// Info returns what the entry says about its room.
-func (e Entry) Info() Info { panic("to come") }
+// Len returns how many rooms there are.
+func (s *State) Len() int { return s.count }
 
-// Encode returns e as bytes: equal entries give equal bytes.
-func (e Entry) Encode() []byte { panic("to come") }
+// Vector returns the changes known here: what to give a peer, for it to answer
+// with a Delta, and what to store beside every Entry.
+func (s *State) Vector() Vector { return s.known.Clone() }
 
-// DecodeEntry undoes Encode. It returns an error that matches ErrCorrupt.
-func DecodeEntry(b []byte) (Entry, error) { panic("to come") }
+func (s *State) existing(name string) (*room, error) {
+	if r := s.rooms[name]; r != nil && r.exists() {
+		return r, nil
+	}
+	return nil, ErrNotFound
+}
 
-// Encode returns v as bytes: equal vectors give equal bytes.
-func (v Vector) Encode() []byte { panic("to come") }
+func (r *room) exists() bool { return len(r.header) > 0 }
 
-// DecodeVector undoes Encode. It returns an error that matches ErrCorrupt.
-func DecodeVector(b []byte) (Vector, error) { panic("to come") }
+func (r *room) info() Info { return infoOf(r.name, r.now, r.metadata) }
+
+func (r *room) view() View {
+	v := View{Info: r.info(), Version: r.version, Members: make([]Member, 0, len(r.members))}
+	for _, m := range r.members {
+		v.Members = append(v.Members, m[0].value)
+	}
+	slices.SortFunc(v.Members, Member.Compare)
+	return v
+}
+
+// change makes the next dot for a change that touches k.
+func (s *State) change(k key) mark {
+	base := s.known[s.origin]
+	s.record(s.origin, base, k)
+	s.known[s.origin] = base + 1
+	s.met[s.origin] = base + 1
+	return mark{stamp: s.tick(), dot: Dot{Origin: s.origin, Counter: base + 1}}
+}
+
+// tick returns the stamp of the next instant of the Lamport clock.
+func (s *State) tick() uint64 {
+	s.clock++
+	return s.clock<<stampBits | s.tag
+}
+
+// dropIfEmpty forgets a room of which nothing is left. What it has been needs
+// no tombstone: its dots are under the vectors and none of them is held.
+func (s *State) dropIfEmpty(r *room) {
+	if len(r.header) == 0 && len(r.metadata) == 0 && len(r.members) == 0 {
+		delete(s.rooms, r.name)
+	}
+}
