@@ -1,0 +1,306 @@
+package signaling
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Conn is one WebSocket. Its reader goroutine is the only one that lives as
+// long as it does.
+type Conn struct {
+	srv    *Server
+	ws     *websocket.Conn // handshake and reads; never writes
+	nc     net.Conn
+	raw    syscall.RawConn // nil over TLS
+	remote netip.AddrPort
+	local  netip.AddrPort
+	sess   *Session // set before the first flush, then constant
+
+	// Guarded by sess.mu.
+	cursor    uint64 // seq of the next control frame to write
+	acked     uint64 // the last ack written
+	soft      []softItem
+	softBytes int
+	flushing  bool   // somebody is writing
+	dead      bool   // nothing more may be written
+	farewell  []byte // closing frame and close frame, ahead of all else
+	reason    string // why it ended, for the log
+	heard     time.Time
+	pinged    time.Time
+	token     uint64 // counter of the resume token its welcome carried
+
+	// Of the goroutine that writes.
+	out      []byte
+	wrote    int
+	writeErr error
+	writeFD  func(uintptr) bool
+}
+
+var upgrader = websocket.Upgrader{
+	// 2 KB takes a message of 1 KB with its header in one read; gorilla's own
+	// default would pin net/http's 4 KB buffers as well.
+	ReadBufferSize:  2048,
+	WriteBufferSize: 512,
+	WriteBufferPool: &sync.Pool{},
+	CheckOrigin:     func(*http.Request) bool { return true }, // done by allowOrigin
+	Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+		http.Error(w, "WebSocket handshake: "+reason.Error(), status)
+	},
+}
+
+// ServeHTTP takes a WebSocket handshake. The connection outlives the call.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if refused, status := s.refuseHandshake(r); refused != "" {
+		if status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+		}
+		s.count(&s.drops.handshakes)
+		http.Error(w, refused, status)
+		return
+	}
+	if !s.admit() {
+		s.count(&s.drops.overload)
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "the box is at signaling.max_sessions; try again later", http.StatusServiceUnavailable)
+		return
+	}
+	ws, err := upgrader.Upgrade(w, r, http.Header{"Sec-Websocket-Protocol": {Subprotocol}})
+	if err != nil {
+		s.open.Add(-1)
+		s.readers.Done()
+		return // Upgrade has answered
+	}
+	c := &Conn{srv: s, ws: ws, nc: ws.NetConn()}
+	c.setup()
+	// A goroutine of its own: net/http pins the request and its buffers for
+	// as long as ServeHTTP runs.
+	go func() {
+		defer s.readers.Done()
+		defer s.open.Add(-1)
+		c.serve()
+	}()
+}
+
+// refuseHandshake says why a request is not one for us, "" when it is.
+func (s *Server) refuseHandshake(r *http.Request) (why string, status int) {
+	switch {
+	case r.Method != http.MethodGet:
+		return "signaling is a WebSocket: use GET", http.StatusMethodNotAllowed
+	case !websocket.IsWebSocketUpgrade(r):
+		return "this is the signaling endpoint; connect with a WebSocket and subprotocol " + Subprotocol, http.StatusUpgradeRequired
+	case !offers(r, Subprotocol):
+		return "offer the WebSocket subprotocol " + Subprotocol, http.StatusBadRequest
+	case !s.cfg.allowOrigin(r):
+		return "origin " + r.Header.Get("Origin") + " is not in signaling.origins", http.StatusForbidden
+	case !s.sources.allow(host(r.RemoteAddr), time.Now()):
+		return "too many connections from this address; slow down", http.StatusServiceUnavailable
+	}
+	return "", 0
+}
+
+func offers(r *http.Request, protocol string) bool {
+	for _, p := range websocket.Subprotocols(r) {
+		if p == protocol {
+			return true
+		}
+	}
+	return false
+}
+
+// admit takes a place for one socket; false when the box is full or stopping.
+func (s *Server) admit() bool {
+	s.stopMu.Lock()
+	defer s.stopMu.Unlock()
+	if s.stopping || s.open.Load() >= int64(s.cfg.MaxSessions) {
+		return false
+	}
+	s.open.Add(1)
+	s.readers.Add(1)
+	return true
+}
+
+func host(addr string) netip.Addr {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// setup readies the socket: our own control handlers, since gorilla's write on
+// the reading goroutine, and the kernel's own watch over a dead peer.
+func (c *Conn) setup() {
+	c.remote, c.local = addrPort(c.nc.RemoteAddr()), addrPort(c.nc.LocalAddr())
+	c.writeFD = c.writeOnce
+	c.ws.SetPingHandler(c.onPing)
+	c.ws.SetPongHandler(func(string) error { return nil })
+	c.ws.SetCloseHandler(func(int, string) error { return nil })
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	setUserTimeout(raw, c.srv.cfg.deadAfter())
+	if nc == c.nc {
+		c.raw = raw
+	}
+}
+
+// onPing answers a WebSocket ping through the outbound path.
+func (c *Conn) onPing(data string) error {
+	if c.sess == nil {
+		return nil
+	}
+	var out batch
+	c.sess.mu.Lock()
+	if c.sess.conn == c {
+		c.softItemLocked(softItem{key: "\x00pong", op: opPong, body: []byte(data)})
+		out.add(c)
+	}
+	c.sess.mu.Unlock()
+	out.flush()
+	return nil
+}
+
+// serve runs the socket from hello to its end.
+func (c *Conn) serve() {
+	defer c.nc.Close()
+	if !c.hello() {
+		return
+	}
+	defer c.srv.detach(c)
+	c.read()
+}
+
+// inboundPool holds the buffers messages are read into.
+var inboundPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+// read carries out frames until the socket ends.
+func (c *Conn) read() {
+	for {
+		opcode, r, err := c.ws.NextReader()
+		if err != nil {
+			c.ended(err)
+			return
+		}
+		if !c.message(opcode, r) {
+			c.discard()
+			return
+		}
+	}
+}
+
+// discard reads on until the peer has seen our close frame and gone, or the
+// linger time is over: closing with unread data would reset the connection
+// and take the close frame with it.
+func (c *Conn) discard() {
+	_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, c.nc, 1<<20)
+}
+
+// message reads and carries out one message; false ends the socket.
+func (c *Conn) message(opcode int, r io.Reader) bool {
+	if opcode != websocket.TextMessage {
+		c.close(&farewell{closeUnsupported, "binary", "frames are JSON in text messages; send no binary ones", false, 0})
+		return false
+	}
+	bp := inboundPool.Get().(*[]byte)
+	defer func() {
+		if cap(*bp) <= 16<<10 {
+			inboundPool.Put(bp)
+		}
+	}()
+	b, err := readMessage(r, (*bp)[:0], c.srv.cfg.FrameBytes)
+	*bp = b
+	switch {
+	case errors.Is(err, errTooBig):
+		c.close(&farewell{closeTooBig, "too_big", "a frame may have " + itoa(uint64(c.srv.cfg.FrameBytes)) + " bytes", false, 0})
+		return false
+	case err != nil:
+		c.ended(err)
+		return false
+	}
+	if c.sess == nil {
+		return c.greet(b)
+	}
+	return c.carryOut(b)
+}
+
+var errTooBig = errors.New("message is too big")
+
+// readMessage reads one message into b, up to limit bytes.
+func readMessage(r io.Reader, b []byte, limit int) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case len(b) > limit:
+			return b, errTooBig
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return b, err
+		}
+	}
+}
+
+// ended notes how the peer's side ended. A normal close is a farewell: the
+// session need not wait for another socket.
+func (c *Conn) ended(err error) {
+	var closed *websocket.CloseError
+	switch {
+	case errors.As(err, &closed) && closed.Code == closeNormal:
+		c.setReason("closed by client")
+		if c.sess != nil {
+			c.srv.end(c.sess, endLeft)
+		}
+	case errors.As(err, &closed):
+		c.setReason("close " + itoa(uint64(closed.Code)))
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		c.setReason("cut")
+	case strings.HasPrefix(err.Error(), "websocket: "):
+		c.setReason(err.Error())
+		c.srv.count(&c.srv.drops.protocol)
+	default:
+		c.setReason("cut")
+	}
+}
+
+func (c *Conn) setReason(reason string) {
+	if c.sess == nil {
+		return
+	}
+	c.sess.mu.Lock()
+	if c.reason == "" {
+		c.reason = reason
+	}
+	c.sess.mu.Unlock()
+}

@@ -1,0 +1,282 @@
+package signaling
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"signalbox/appliance/room"
+)
+
+// hall is where a room's frames are routed: who of its members is which
+// session, and the negotiation of each pair. What people see of a room is in
+// room.State; the relay path touches only the hall.
+type hall struct {
+	name string
+
+	mu      sync.RWMutex
+	members map[string]*Session
+	pairs   map[pairID]*pair
+}
+
+// member finds a member's session; nil when there is none.
+func (h *hall) member(id []byte) *Session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.members[string(id)]
+}
+
+// list copies the sessions of all members.
+func (h *hall) list() []*Session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.members))
+}
+
+// softly puts a frame on the soft lane of every member but one.
+func (h *hall) softly(key string, body []byte, but *Session, out *batch) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, to := range h.members {
+		if to != but {
+			to.soft(key, body, out)
+		}
+	}
+}
+
+// hallOf gives the hall of a room, made if need be. roomsMu is held.
+func (s *Server) hallOf(name string) *hall {
+	s.hallsMu.Lock()
+	defer s.hallsMu.Unlock()
+	h := s.halls[name]
+	if h == nil {
+		h = &hall{name: name, members: make(map[string]*Session)}
+		s.halls[name] = h
+	}
+	return h
+}
+
+// sit puts a session into a room. roomsMu is held.
+func (s *Server) sit(sess *Session, st *seat) {
+	h := st.hall
+	h.mu.Lock()
+	h.members[sess.member] = sess
+	h.mu.Unlock()
+	sess.mu.Lock()
+	if sess.seats == nil {
+		sess.seats = make(map[string]*seat)
+	}
+	sess.seats[h.name] = st
+	sess.markDirtyLocked(true)
+	sess.mu.Unlock()
+}
+
+// stand takes a session out of a room, closes the room if that was its last
+// member, and tells the others. roomsMu is held.
+func (s *Server) stand(sess *Session, st *seat, reason string, out *batch) {
+	h := st.hall
+	m, ok := s.state.Leave(h.name, sess.member)
+	h.mu.Lock()
+	delete(h.members, sess.member)
+	h.dropPairs(sess.member)
+	empty := len(h.members) == 0
+	h.mu.Unlock()
+	sess.mu.Lock()
+	delete(sess.seats, h.name)
+	sess.markDirtyLocked(true)
+	sess.mu.Unlock()
+	if ok {
+		gone := memberFrame(m)
+		gone.State, gone.Reason = stateLeft, reason
+		h.softly(presenceKey(h.name, m.ID), s.presenceBody(h.name, gone), nil, out)
+	}
+	if empty {
+		s.closeEmpty(h.name)
+	}
+}
+
+// closeEmpty ends a room that is not pinned once nobody is in it.
+func (s *Server) closeEmpty(name string) {
+	info, _, ok := s.state.Info(name)
+	if ok && !info.Pinned {
+		if err := s.state.Delete(name); err == nil {
+			s.forgetRoom(name)
+		}
+	}
+	s.hallsMu.Lock()
+	delete(s.halls, name)
+	s.hallsMu.Unlock()
+}
+
+// leaveAll takes a session out of its rooms and carries out its wills.
+func (s *Server) leaveAll(sess *Session, reason string, out *batch) {
+	s.roomsMu.Lock()
+	defer s.roomsMu.Unlock()
+	sess.mu.Lock()
+	seats := slices.Collect(maps.Values(sess.seats))
+	sess.mu.Unlock()
+	for _, st := range seats {
+		if st.will != nil && reason != endLeft {
+			e := entry{body: body(Relayed{Type: "message", Room: st.hall.name, From: sess.member, Will: true, Data: st.will})}
+			st.hall.broadcast(e, sess, out)
+		}
+		s.stand(sess, st, reason, out)
+	}
+}
+
+// suspended shows a session's members as suspended, or as online again.
+func (s *Server) setMemberState(sess *Session, state room.MemberState, out *batch) {
+	s.roomsMu.Lock()
+	defer s.roomsMu.Unlock()
+	sess.mu.Lock()
+	seats := slices.Collect(maps.Values(sess.seats))
+	sess.mu.Unlock()
+	for _, st := range seats {
+		m, err := s.state.SetMember(st.hall.name, sess.member, func(m *room.Member) { m.State = state })
+		if err == nil {
+			st.hall.softly(presenceKey(st.hall.name, m.ID), s.presenceBody(st.hall.name, memberFrame(m)), sess, out)
+		}
+	}
+}
+
+// cameBack completes a resume: others see the member online, it sees its rooms
+// as they are now, and its pairs learn of a new address.
+func (s *Server) cameBack(sess *Session, suspended, moved bool, out *batch) {
+	if suspended {
+		s.setMemberState(sess, room.Online, out)
+	}
+	s.roomsMu.Lock()
+	sess.mu.Lock()
+	seats := slices.Collect(maps.Values(sess.seats))
+	sess.mu.Unlock()
+	for _, st := range seats {
+		s.snapshot(sess, st, out)
+	}
+	s.roomsMu.Unlock()
+	if moved {
+		s.hintRestart(sess, "address_changed", out)
+	}
+}
+
+// detach is called by a socket's reader when the socket has ended.
+func (s *Server) detach(c *Conn) {
+	sess := c.sess
+	var out batch
+	sess.mu.Lock()
+	c.dead = true
+	reason := c.reason
+	if sess.conn != c {
+		sess.mu.Unlock()
+		return
+	}
+	sess.conn = nil
+	sess.detached = time.Now()
+	var due []receipt
+	for seq := sess.log.acked + 1; seq < sess.log.next(); seq++ {
+		if r := sess.log.at(seq).receipt; r.wanted() {
+			due = append(due, r)
+		}
+	}
+	ended := sess.ended != ""
+	sess.mu.Unlock()
+	s.log.Info("session detached", "session", sess.member, "remote", c.remote, "reason", reason)
+	if ended {
+		return
+	}
+	for _, r := range due {
+		s.settle(r, statusStored, &out)
+	}
+	s.wheel.schedule(sess, sess.detached.Add(s.cfg.ResumeWindow))
+	s.stopMu.Lock()
+	stopping := s.stopping
+	s.stopMu.Unlock()
+	if !stopping { // a restart is not worth a wave of presence
+		s.setMemberState(sess, room.Suspended, &out)
+	}
+	out.flush()
+}
+
+// Why a session ended, which is also the reason others read in presence.
+const (
+	endLeft     = "left"
+	endExpired  = "expired"
+	endKicked   = "kicked"
+	endEnded    = "ended"
+	endOverflow = "overflow"
+)
+
+// end ends a session: members leave, what waits for it has expired.
+func (s *Server) end(sess *Session, reason string) {
+	var out batch
+	sess.mu.Lock()
+	if sess.ended != "" {
+		sess.mu.Unlock()
+		return
+	}
+	sess.ended = reason
+	c := sess.conn
+	var due []receipt
+	due = sess.log.ack(sess.log.next()-1, due)
+	sess.markDirtyLocked(true)
+	sess.mu.Unlock()
+	s.sessionsMu.Lock()
+	delete(s.sessions, sess.id)
+	s.gone.bury(sess.id, graveReason(reason))
+	s.sessionsMu.Unlock()
+
+	shown := reason
+	if reason == endOverflow {
+		shown = endExpired
+	}
+	s.leaveAll(sess, shown, &out)
+	for _, r := range due {
+		s.settle(r, statusExpired, &out)
+	}
+	if c != nil && reason != endLeft {
+		f := &farewell{closeEnded, "ended", "this session was ended by an administrator", false, 0}
+		if reason == endOverflow {
+			f = &farewell{closeSlow, "slow", "the session fell too far behind and is over; reconnect", true, 0}
+		}
+		c.close(f)
+	}
+	s.log.Info("session ended", "session", sess.member, "reason", reason)
+	out.flush()
+}
+
+func graveReason(reason string) string {
+	switch reason {
+	case endOverflow:
+		return resumeOverflow
+	case endExpired:
+		return resumeExpired
+	}
+	return resumeUnknown
+}
+
+// graveyard remembers why the last sessions ended, for a late resume.
+type graveyard struct {
+	reasons map[string]string
+	order   []string
+}
+
+const graves = 1024
+
+func (g *graveyard) bury(id, reason string) {
+	if g.reasons == nil {
+		g.reasons = make(map[string]string)
+	}
+	if len(g.order) == graves {
+		delete(g.reasons, g.order[0])
+		g.order = g.order[1:]
+	}
+	g.reasons[id] = reason
+	g.order = append(g.order, id)
+}
+
+func (g *graveyard) why(id string) string {
+	if reason := g.reasons[id]; reason != "" {
+		return reason
+	}
+	return resumeUnknown
+}

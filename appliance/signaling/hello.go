@@ -1,0 +1,275 @@
+package signaling
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"signalbox/appliance/auth"
+)
+
+// Reasons why a resume gave a new session instead.
+const (
+	resumeUnknown  = "unknown"
+	resumeExpired  = "expired"
+	resumeOverflow = "overflow"
+	resumeToken    = "token"
+	resumeIdentity = "identity"
+)
+
+// hello reads the first frame and greets; false when there is no session.
+func (c *Conn) hello() bool {
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.HelloTimeout))
+	opcode, r, err := c.ws.NextReader()
+	if err == nil {
+		if !c.message(opcode, r) {
+			c.discard()
+			return false
+		}
+		return true
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		c.close(&farewell{closeHelloTimeout, "hello_timeout", "no hello within " + c.srv.cfg.HelloTimeout.String(), true, 0})
+	}
+	return false
+}
+
+// greet carries out the first frame of a socket.
+func (c *Conn) greet(b []byte) bool {
+	var f inbound
+	if err := f.parse(b); err != nil {
+		c.close(malformed(err))
+		return false
+	}
+	if f.kind != kindHello {
+		c.close(&farewell{closeBadFrame, codeBadFrame, fmt.Sprintf("the first frame is hello, not %q", clip(f.typeName)), false, 0})
+		return false
+	}
+	h, err := parseHello(b, &f)
+	if err == nil {
+		err = c.enter(h)
+	}
+	if err == nil {
+		return true
+	}
+	var bye *farewell
+	if !errors.As(err, &bye) {
+		c.srv.log.Error("hello not carried out", "remote", c.remote, "err", err)
+		bye = &farewell{closeInternal, codeInternal, "the box could not do this; its log says why", true, time.Second}
+	}
+	if bye.code == closeUnauthorized {
+		c.srv.sources.penalise(c.remote.Addr(), time.Now())
+	}
+	c.srv.log.Info("hello refused", "remote", c.remote, "reason", bye.name)
+	c.close(bye)
+	return false
+}
+
+func malformed(err error) *farewell {
+	if errors.Is(err, errInvalidUTF8) {
+		return &farewell{closeInvalidUTF8, "invalid_utf8", "frames are UTF-8", false, 0}
+	}
+	return &farewell{closeBadFrame, codeBadFrame, "not a JSON object: " + err.Error(), false, 0}
+}
+
+// clip shortens what a client sent before it is shown to people.
+func clip(b []byte) []byte { return b[:min(len(b), 32)] }
+
+func parseHello(b []byte, f *inbound) (Hello, error) {
+	bad := func(format string, args ...any) (Hello, error) {
+		return Hello{}, &farewell{closeBadFrame, codeBadFrame, fmt.Sprintf(format, args...), false, 0}
+	}
+	if f.fault != nil {
+		return bad("%v", f.fault)
+	}
+	var h Hello
+	if err := json.Unmarshal(b, &h); err != nil {
+		return bad("hello: %v", err)
+	}
+	if len(h.Client) > maxName || len(h.Name) > maxName {
+		return bad("client and name may have %d bytes", maxName)
+	}
+	return h, nil
+}
+
+// visit is a hello that has been checked.
+type visit struct {
+	hello    Hello
+	identity auth.Identity
+	admitted bool   // identity comes from a token, or from open admission for a new session
+	reason   string // why the resume it asked for is not given
+	now      time.Time
+}
+
+// enter gives the socket its session, a resumed one or a new one, and queues
+// the welcome as its first frame.
+func (c *Conn) enter(h Hello) error {
+	s := c.srv
+	v := visit{hello: h, now: time.Now()}
+	if err := s.identify(&v); err != nil {
+		return err
+	}
+	if h.Resume != nil {
+		sess := s.resumable(&v)
+		if sess != nil && s.attach(c, sess, &v) {
+			return nil
+		}
+		s.count(&s.resumeFailed)
+		s.log.Info("session not resumed", "remote", c.remote, "reason", v.reason)
+		if !v.admitted && v.identity.Subject == "" {
+			return &farewell{closeTokenExpired, "token_expired", "the session cannot be resumed (" + v.reason + "); say hello with a token", true, 0}
+		}
+	}
+	v.admitted = true
+	sess, err := s.newSession(&v)
+	if err != nil {
+		return err
+	}
+	if !s.attach(c, sess, &v) {
+		return &farewell{closeEnded, "ended", "the session was ended while it began", false, 0}
+	}
+	return nil
+}
+
+// identify turns hello's token into an identity. Without a token it is the
+// open identity where the box admits one, or nobody yet when a resume is asked.
+func (s *Server) identify(v *visit) (err error) {
+	if v.hello.Token != "" {
+		if v.identity, err = s.cfg.Authority.Verify(v.hello.Token); err != nil {
+			return refusedToken(err)
+		}
+		v.admitted = true
+		return nil
+	}
+	v.identity, err = s.cfg.Authority.Open(v.hello.Name)
+	if err != nil && v.hello.Resume == nil {
+		return refusedToken(err)
+	}
+	return nil
+}
+
+// resumable finds the session a hello wants to continue, or notes why it cannot.
+func (s *Server) resumable(v *visit) *Session {
+	want := v.hello.Resume
+	counter, ok := s.checkResumeToken(want.Session, want.Token)
+	if !ok {
+		v.reason = resumeToken
+		return nil
+	}
+	sess := s.lookup(want.Session)
+	if sess == nil {
+		v.reason = s.whyGone(want.Session)
+		return nil
+	}
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	switch expires := sess.identity.Expires; {
+	case sess.ended != "":
+		v.reason = sess.ended
+	case counter < sess.confirmed, want.Ack >= sess.log.next() && !sess.recovered:
+		v.reason = resumeToken
+	case v.admitted && v.identity.Subject != sess.identity.Subject,
+		!v.admitted && !expires.IsZero() && v.now.After(expires),
+		s.cfg.Authority.IsRevoked(sess.identity):
+		v.reason = resumeIdentity
+	case want.Ack < sess.log.acked: // frames it says it does not have are gone
+		v.reason = resumeOverflow
+	default:
+		return sess
+	}
+	return nil
+}
+
+// attach makes c the session's socket and queues welcome, replay and
+// snapshots. It is false, with the reason, when the session is over.
+func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
+	var out batch
+	resumed := v.hello.Resume != nil && v.hello.Resume.Session == sess.id
+	sess.mu.Lock()
+	if sess.ended != "" {
+		v.reason = sess.ended
+		sess.mu.Unlock()
+		return false
+	}
+	old := sess.conn
+	suspended := resumed && old == nil
+	moved := resumed && sess.addr.IsValid() && sess.addr != c.remote.Addr()
+	if v.admitted {
+		sess.identity, sess.expiring = v.identity, false
+	}
+	var due []receipt
+	if resumed {
+		due = sess.log.ack(v.hello.Resume.Ack, nil)
+		sess.log.skipTo(v.hello.Resume.Ack)
+	}
+	sess.issued++
+	sess.client, sess.addr, sess.recovered, sess.probeUntil = v.hello.Client, c.remote.Addr(), false, time.Time{}
+	sess.conn, c.sess, c.token, c.heard = c, sess, sess.issued, v.now
+	c.cursor, c.acked = sess.log.acked+1, sess.committed
+	ice := s.cfg.ICE(c.local.Addr(), sess.identity)
+	sess.iceRenewAt = renewAt(v.now, ice)
+	// First of all frames, whatever the first seq is.
+	c.soft = append(c.soft, softItem{op: opText, after: sess.log.acked, body: body(s.welcome(sess, v, ice, resumed))})
+	sess.markDirtyLocked(true)
+	subject := sess.identity.Subject
+	sess.mu.Unlock()
+
+	if old != nil {
+		old.close(&farewell{closeReplaced, "replaced", "a newer socket carries this session", false, 0})
+	}
+	_ = c.nc.SetReadDeadline(time.Time{})
+	s.wheel.schedule(sess, v.now.Add(s.cfg.PingEvery))
+	for _, r := range due {
+		s.settle(r, statusDelivered, &out)
+	}
+	if resumed {
+		s.count(&s.resumed)
+		s.cameBack(sess, suspended, moved, &out)
+	}
+	s.log.Info("session attached", "session", sess.member, "user", subject, "remote", c.remote, "resumed", resumed)
+	out.add(c)
+	out.flush()
+	return true
+}
+
+// welcome builds the Welcome frame. Session.mu is held.
+func (s *Server) welcome(sess *Session, v *visit, ice ICE, resumed bool) Welcome {
+	return Welcome{
+		Type: "welcome", Session: sess.id, Member: sess.member, Resumed: resumed, Reason: v.reason,
+		Resume: s.resumeToken(sess.id, sess.issued), Epoch: s.cfg.Epoch, Ack: sess.in, Time: v.now.UnixMilli(),
+		PingMS: s.cfg.PingEvery.Milliseconds(), DeadMS: s.cfg.deadAfter().Milliseconds(), ResumeMS: s.cfg.ResumeWindow.Milliseconds(),
+		Identity: WelcomeIdentity{
+			Subject: sess.identity.Subject, Rooms: nonNil(sess.identity.Rooms),
+			Rights: sess.identity.Rights.Names(), Expires: unixMilli(sess.identity.Expires),
+		},
+		Limits: WelcomeLimits{
+			FrameBytes: s.cfg.FrameBytes, UnackedFrames: s.cfg.UnackedFrames, UnackedBytes: s.cfg.UnackedBytes, Rooms: s.cfg.RoomsPerSession,
+		},
+		ICE: ice,
+	}
+}
+
+func nonNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// unixMilli is 0 for the zero time, which the wire leaves out.
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// renewAt is when ICE credentials are half used up; zero: never.
+func renewAt(now time.Time, ice ICE) time.Time {
+	if ice.Expires == 0 {
+		return time.Time{}
+	}
+	return now.Add(time.UnixMilli(ice.Expires).Sub(now) / 2)
+}

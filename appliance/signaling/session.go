@@ -1,0 +1,181 @@
+package signaling
+
+import (
+	"encoding/json"
+	"net/netip"
+	"sync"
+	"time"
+
+	"signalbox/appliance/auth"
+)
+
+// Session is one client's standing with the box. It outlives its sockets: its
+// rooms, its sequence numbers and the frames it has not acknowledged wait for
+// the next one until the resume window closes.
+//
+// Lock order: Server.roomsMu, hall.mu, Session.mu. Nothing that blocks, and no
+// other session's lock, is taken under Session.mu.
+type Session struct {
+	srv    *Server
+	id     string // secret between box and client
+	member string // what others know it by
+
+	// turn is held while one frame of this client is carried out. When a new
+	// socket takes over, the old one's last frame is finished first, so order
+	// holds across sockets.
+	turn sync.Mutex
+
+	mu       sync.Mutex
+	identity auth.Identity
+	client   string
+	seats    map[string]*seat
+	conn     *Conn // nil while suspended
+	detached time.Time
+	addr     netip.Addr // of the last socket
+	ended    string     // why the session is over; "" while it lives
+	overflow bool       // ended because a room message did not fit
+
+	in        uint64 // highest client seq accepted
+	done      uint64 // highest client seq carried out; what the journal may promise
+	committed uint64 // highest client seq on disk; what may be acknowledged
+	log       unacked
+
+	issued    uint64 // counter of the newest resume token
+	confirmed uint64 // counter of the newest one the client has used or heard
+
+	recovered  bool // from the journal, and not resumed since
+	holds      bool // candidates of its are held
+	dirty      bool // in the journal's set
+	rewrite    bool // its lasting part changed too
+	wheelAt    int64
+	expiring   bool // auth.expiring has been sent for the present identity
+	iceRenewAt time.Time
+	probeUntil time.Time // network-changed: dead unless heard from before
+	limits     buckets
+}
+
+// seat is one session's membership in one room.
+type seat struct {
+	hall   *hall
+	joined uint64
+	name   string
+	meta   json.RawMessage
+	will   json.RawMessage
+}
+
+// pushResult says what became of a frame offered to a session.
+type pushResult uint8
+
+const (
+	pushLive   pushResult = iota // the socket has it next
+	pushStored                   // waits for the next socket
+	pushFull                     // does not fit; not taken
+	pushEnded                    // the session is over; not taken
+)
+
+// push puts a frame on the control lane. The caller flushes conn, when it is
+// not nil, after it has let go of its own locks.
+func (s *Session) push(e entry) (conn *Conn, result pushResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pushLocked(e)
+}
+
+func (s *Session) pushLocked(e entry) (*Conn, pushResult) {
+	switch {
+	case s.ended != "":
+		return nil, pushEnded
+	case s.log.n >= s.srv.cfg.UnackedFrames, s.log.n > 0 && s.log.bytes+len(e.body) > s.srv.cfg.UnackedBytes:
+		return nil, pushFull
+	}
+	s.log.push(e)
+	s.markDirtyLocked(false)
+	if s.conn == nil {
+		return nil, pushStored
+	}
+	return s.conn, pushLive
+}
+
+// must pushes a frame that cannot be refused to anybody: a room message or a
+// reply. A session with no room for it ends, because a gap would be a lie.
+func (s *Session) must(e entry, out *batch) {
+	conn, result := s.push(e)
+	if result == pushFull {
+		s.srv.count(&s.srv.drops.overflow)
+		s.srv.later(func() { s.srv.end(s, endOverflow) })
+		return
+	}
+	out.add(conn)
+}
+
+// soft puts a frame on the soft lane, where key's last value wins. It is lost
+// when the session has no socket: a resume brings a snapshot.
+func (s *Session) soft(key string, body []byte, out *batch) {
+	s.mu.Lock()
+	conn := s.conn
+	if conn != nil && !conn.softLocked(key, body) {
+		conn.closeLocked(&farewell{closeSlow, "slow", "the socket does not take its frames; reconnect and resume", true, 0})
+	}
+	s.mu.Unlock()
+	out.add(conn)
+}
+
+// markDirtyLocked puts the session into the journal's next commit.
+func (s *Session) markDirtyLocked(rewrite bool) {
+	s.rewrite = s.rewrite || rewrite
+	if !s.dirty {
+		s.dirty = true
+		s.srv.journal.mark(s)
+	}
+}
+
+// ack takes the client's cumulative acknowledgement and sends the receipts due.
+func (s *Session) ack(seq uint64, out *batch) error {
+	s.mu.Lock()
+	if seq >= s.log.next() {
+		next := s.log.next()
+		s.mu.Unlock()
+		return &farewell{code: closeBadFrame, name: codeBadFrame, message: "ack is above the last seq sent, " + itoa(next-1)}
+	}
+	due := s.log.ack(seq, nil)
+	s.mu.Unlock()
+	for _, r := range due {
+		s.srv.settle(r, statusDelivered, out)
+	}
+	return nil
+}
+
+// seatOf gives the session's seat in a room, nil when it has none.
+func (s *Session) seatOf(room []byte) *seat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seats[string(room)]
+}
+
+// batch collects the sockets that got frames, to flush each once.
+type batch struct {
+	conns []*Conn
+	first [8]*Conn
+}
+
+func (b *batch) add(c *Conn) {
+	if c == nil {
+		return
+	}
+	if b.conns == nil {
+		b.conns = b.first[:0]
+	}
+	if n := len(b.conns); n > 0 && b.conns[n-1] == c {
+		return
+	}
+	b.conns = append(b.conns, c)
+}
+
+// flush writes what the batch's sockets have to say. Never under a lock.
+func (b *batch) flush() {
+	for i, c := range b.conns {
+		c.flush()
+		b.conns[i] = nil
+	}
+	b.conns = b.conns[:0]
+}
