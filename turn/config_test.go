@@ -1,0 +1,156 @@
+package turn_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"signalbox/turn"
+)
+
+func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+func TestDefaultIsValid(t *testing.T) {
+	for name, cfg := range map[string]turn.Config{"zero": {}, "default": turn.Default()} {
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("%s configuration: %v", name, err)
+		}
+	}
+}
+
+// Every fault is named, with what was written and what would be accepted.
+func TestValidateNamesEveryFault(t *testing.T) {
+	cfg := turn.Config{
+		Listen:           []string{"3478", ":99999", "box:3478", "[fe80::1%eth0]:3478", ":3478", ":3478"},
+		RelayPorts:       turn.PortRange{First: 60000, Last: 50000},
+		AllowPeers:       []netip.Prefix{prefix("10.1.2.3/8"), prefix("::ffff:10.0.0.0/104"), prefix("239.0.0.0/8"), {}},
+		DenyPeers:        []netip.Prefix{prefix("192.168.1.7/24")},
+		External:         []turn.External{{Public: netip.MustParseAddr("127.0.0.1")}, external(t, "203.0.113.5/fd00::5")},
+		IgnoreInterfaces: []string{"eth[", ""},
+		Realm:            `say "hi"`,
+		MaxAllocations:   -1,
+		MaxChallenges:    1 << 30,
+	}
+	err := cfg.Validate()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	want := []string{
+		`turn.listen: got "3478", want ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`,
+		`turn.listen: got ":99999", want ADDRESS:PORT`,
+		`turn.listen: got "box:3478", want ADDRESS:PORT`,
+		`turn.listen: got "[fe80::1%eth0]:3478", want ADDRESS:PORT`,
+		`turn.listen: got ":3478", want each address once`,
+		`turn.relay_ports: got "60000-50000", want FIRST-LAST with FIRST not above LAST`,
+		`turn.allow_peers: got "10.1.2.3/8", want 10.0.0.0/8`,
+		`turn.allow_peers: got "::ffff:10.0.0.0/104", want an IPv4 network in IPv4 notation`,
+		`turn.allow_peers: got "invalid Prefix", want ADDRESS/BITS, such as "10.20.0.0/16"`,
+		`turn.deny_peers: got "192.168.1.7/24", want 192.168.1.0/24`,
+		`turn.allow_peers: got "239.0.0.0/8", want a network of unicast addresses: nothing opens this one`,
+		`turn.external: got "127.0.0.1", want a public unicast address`,
+		`turn.external: got "203.0.113.5/fd00::5", want PUBLIC/LOCAL of one family`,
+		`turn.ignore_interfaces: got "eth[", want interface names`,
+		`turn.ignore_interfaces: got "", want interface names`,
+		`turn.realm: got "say \"hi\"", want 1 to 63 printable ASCII characters`,
+		`turn.max_allocations: got "-1", want 1 to 1048576`,
+		`turn.max_challenges: got "1073741824", want 1 to 1048576`,
+	}
+	got := strings.Split(err.Error(), "\n")
+	if len(got) != len(want) {
+		t.Fatalf("got %d faults, want %d:\n%v", len(got), len(want), err)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("fault %d: got %s, want %s", i, got[i], want[i])
+		}
+	}
+}
+
+func TestParsePortRange(t *testing.T) {
+	for text, want := range map[string]string{
+		"49152-65535":  "49152-65535",
+		" 5000 - 5999": "5000-5999",
+		"5000":         "5000-5000",
+		"60000-50000":  `got "60000-50000", want FIRST-LAST with FIRST not above LAST`,
+		"80-90":        `got "80-90", want FIRST-LAST with FIRST at least 1024`,
+		"5000-70000":   `got "5000-70000", want FIRST-LAST in numbers up to 65535, such as "49152-65535"`,
+		"":             `got "", want FIRST-LAST in numbers up to 65535, such as "49152-65535"`,
+		"a-b":          `got "a-b", want FIRST-LAST in numbers up to 65535, such as "49152-65535"`,
+	} {
+		r, err := turn.ParsePortRange(text)
+		got := r.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("ParsePortRange(%q): got %s, want %s", text, got, want)
+		}
+	}
+}
+
+// The section as an operator writes it.
+func TestConfigFromTOML(t *testing.T) {
+	var cfg turn.Config
+	err := toml.Unmarshal([]byte(`
+		listen = ["192.168.1.5:3478"]
+		relay_ports = "50000-50999"
+		allow_peers = ["10.0.0.0/8", "fd00::/8"]
+		external = ["203.0.113.5", "203.0.113.6/192.168.1.5"]
+		max_channels = 12
+	`), &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	want(t, "relay_ports", cfg.RelayPorts, turn.PortRange{First: 50000, Last: 50999})
+	want(t, "relay_ports size", cfg.RelayPorts.Size(), 1000)
+	want(t, "allow_peers[1]", cfg.AllowPeers[1], prefix("fd00::/8"))
+	want(t, "external[1]", cfg.External[1], external(t, "203.0.113.6/192.168.1.5"))
+	want(t, "max_channels", cfg.MaxChannels, 12)
+	again, err := toml.Marshal(cfg)
+	if err != nil || !strings.Contains(string(again), `relay_ports = '50000-50999'`) {
+		t.Errorf("marshalled again: %v\n%s", err, again)
+	}
+}
+
+func external(t *testing.T, text string) (e turn.External) {
+	t.Helper()
+	if err := e.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func FuzzPortRange(f *testing.F) {
+	f.Add("49152-65535")
+	f.Add("1024")
+	f.Add("65535-65535")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := turn.ParsePortRange(text)
+		if err != nil {
+			return
+		}
+		if again, err := turn.ParsePortRange(r.String()); err != nil || again != r {
+			t.Errorf("ParsePortRange(%q) = %v, again %v, %v", text, r, again, err)
+		}
+	})
+}
+
+func FuzzExternal(f *testing.F) {
+	f.Add("203.0.113.5")
+	f.Add("203.0.113.5/192.168.1.10")
+	f.Add("fd00::1/::1")
+	f.Fuzz(func(t *testing.T, text string) {
+		var e, again turn.External
+		if e.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(e.String())); err != nil || again != e {
+			t.Errorf("%q reads as %v and that as %v, %v", text, e, again, err)
+		}
+	})
+}
