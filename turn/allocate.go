@@ -1,0 +1,146 @@
+package turn
+
+import (
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// checkAllocate checks an Allocate request (RFC 8656 §7.2) and makes ready the
+// allocation, so that every reason against it is known before pion begins.
+func (g *gate) checkAllocate() refusal {
+	r := &g.request
+	if r.allocation != nil {
+		if r.allocation.request == r.id && r.allocation.user == r.user {
+			return 0 // sent again: pion repeats its answer
+		}
+		return stun.CodeAllocMismatch
+	}
+	transport, present, ok := fixed(&g.message, stun.AttrRequestedTransport, 4)
+	switch {
+	case !present || !ok:
+		return stun.CodeBadRequest
+	case transport[0] != protocolUDP:
+		return stun.CodeUnsupportedTransProto
+	}
+	if family, ok := g.familyAsked(g.local.Addr()); !ok {
+		return stun.CodeBadRequest
+	} else if !family {
+		return stun.CodeAddrFamilyNotSupported
+	}
+	if r.lifetime, ok = lifetimeOf(&g.message, false); !ok {
+		return stun.CodeBadRequest
+	}
+	want, token, code := g.pairing()
+	if code != 0 {
+		return code
+	}
+	return g.prepare(want, token)
+}
+
+// pairing reads EVEN-PORT and RESERVATION-TOKEN.
+func (g *gate) pairing() (pairing, *reservationToken, refusal) {
+	even, wantsEven, evenOK := fixed(&g.message, stun.AttrEvenPort, 1)
+	claim, claims, claimOK := fixed(&g.message, stun.AttrReservationToken, len(reservationToken{}))
+	switch {
+	case !evenOK, !claimOK, wantsEven && claims,
+		claims && g.message.Contains(stun.AttrRequestedAddressFamily):
+		return 0, nil, stun.CodeBadRequest
+	case claims:
+		token := reservationToken(claim)
+		return anyPort, &token, 0
+	case wantsEven && even[0]&0x80 != 0:
+		return portPair, nil, 0
+	case wantsEven:
+		return evenPort, nil, 0
+	}
+	return anyPort, nil, 0
+}
+
+// prepare makes the allocation of the request at hand: quota, port, socket.
+func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
+	r, s := &g.request, g.server
+	if code := s.registry.reserve(r.user); code != 0 {
+		return code
+	}
+	a := &allocation{
+		gate: g, client: r.from, clientAddr: netAddr(g.transport, r.from),
+		user: r.user, request: r.id, created: time.Now(),
+		permissions: map[netip.Addr]time.Time{},
+		channels:    map[uint16]channel{},
+		channelOf:   map[netip.AddrPort]uint16{},
+	}
+	if err := g.bind(a, want, claimed); err != nil {
+		s.registry.cancel(r.user)
+		s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
+		return stun.CodeInsufficientCapacity
+	}
+	s.registry.add(a)
+	r.allocation, r.fresh = a, true
+	return 0
+}
+
+var errNoReservation = errors.New("the reservation token is unknown, expired or of another user")
+
+// bind gives an allocation its socket, on the address that the client spoke to.
+func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) error {
+	ports := g.server.ports
+	var socket *net.UDPConn
+	var err error
+	if claimed != nil {
+		var ok bool
+		if a.local, ok = ports.claim(*claimed, a.user); !ok {
+			return errNoReservation
+		}
+		if socket, err = listenUDP(a.local); err != nil {
+			ports.release(a.local, anyPort)
+		}
+	} else {
+		socket, a.local, err = ports.listen(g.local.Addr(), want)
+	}
+	if err != nil {
+		return err
+	}
+	if want == portPair {
+		a.token = new(reservationToken)
+		_, _ = rand.Read(a.token[:]) // never fails
+		next := netip.AddrPortFrom(a.local.Addr(), a.local.Port()+1)
+		ports.reserve(*a.token, next, a.user)
+	}
+	_ = socket.SetWriteDeadline(time.Now().Add(udpWriteTimeout)) // a new socket takes one
+	a.relayed = netip.AddrPortFrom(advertise(g.server.config.External, a.local.Addr()), a.local.Port())
+	a.relay = &relayConn{server: g.server, allocation: a, socket: socket, closed: make(chan struct{})}
+	return nil
+}
+
+// begun makes an allocation that pion has taken known to its gate.
+func (g *gate) begun(a *allocation) {
+	g.relays.Add(1)
+	g.server.counters.created.Add(1)
+	g.mu.Lock()
+	g.allocations[a.client] = a
+	g.mu.Unlock()
+	g.link.setAllocated(true)
+	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", g.transport)
+}
+
+// ended forgets an allocation whose relayConn is being closed.
+func (s *Server) ended(a *allocation) {
+	s.registry.remove(a)
+	g := a.gate
+	g.mu.Lock()
+	current := g.allocations[a.client] == a
+	if current {
+		delete(g.allocations, a.client)
+	}
+	left := len(g.allocations)
+	g.mu.Unlock()
+	if current && left == 0 {
+		g.link.setAllocated(false)
+	}
+	s.log.Debug("allocation ended", "alloc", a.id, "user", a.user, "dur", time.Since(a.created))
+}

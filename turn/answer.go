@@ -1,0 +1,108 @@
+package turn
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// answerBinding answers a STUN Binding request (RFC 8489 §2). It needs no
+// credentials, and its answer is little larger than the request.
+func (g *gate) answerBinding(from netip.AddrPort) {
+	g.request = request{from: from, method: stun.MethodBinding, id: g.message.TransactionID}
+	if len(unknownAttributes(&g.message)) > 0 {
+		g.refuse(stun.CodeUnknownAttribute)
+		return
+	}
+	setters := []stun.Setter{
+		stun.NewTransactionIDSetter(g.message.TransactionID), stun.BindingSuccess,
+		stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())},
+	}
+	if g.message.Contains(stun.AttrFingerprint) {
+		setters = append(setters, stun.Fingerprint)
+	}
+	g.server.counters.bindings.Add(1)
+	g.send(setters)
+}
+
+// authenticate proves that the request at hand comes from the user it names
+// (RFC 8489 §9.2.4). On success the request has a key.
+func (g *gate) authenticate(now time.Time) refusal {
+	r, m := &g.request, &g.message
+	if !m.Contains(stun.AttrMessageIntegrity) {
+		return stun.CodeUnauthorized
+	}
+	var username stun.Username
+	var realm stun.Realm
+	var nonce stun.Nonce
+	if username.GetFrom(m) != nil || realm.GetFrom(m) != nil || nonce.GetFrom(m) != nil {
+		return stun.CodeBadRequest
+	}
+	if !g.server.nonces.valid(nonce.String(), r.from, now) {
+		return stun.CodeStaleNonce
+	}
+	expires, user, ok := parseUsername(username.String())
+	if !ok {
+		return stun.CodeUnauthorized
+	}
+	key := longTermKey(username.String(), g.server.config.Realm, password(g.server.secret, username.String()))
+	if stun.MessageIntegrity(key).Check(m) != nil || now.After(expires) && !g.mayOutlive(user) {
+		return stun.CodeUnauthorized
+	}
+	r.username, r.user, r.key = username.String(), user, key
+	return 0
+}
+
+// mayOutlive says whether user may go on with an expired credential: a call
+// that was allowed to start is not cut in the middle.
+func (g *gate) mayOutlive(user string) bool {
+	r := &g.request
+	return !g.server.config.StrictExpiry && r.method != stun.MethodAllocate &&
+		r.allocation != nil && r.allocation.user == user
+}
+
+// challenge refuses a request that is not authenticated. Over UDP its source
+// may be forged, so the answers are limited per source.
+func (g *gate) challenge(code refusal) {
+	if g.transport == transportUDP && !g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
+		g.drop(dropChallengeRate)
+		return
+	}
+	g.refuse(code)
+}
+
+// refuse answers the request at hand with an error, signed if the client has
+// proven who it is, and forgets what was prepared for it.
+func (g *gate) refuse(code refusal) {
+	r := &g.request
+	setters := []stun.Setter{
+		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassErrorResponse), code,
+	}
+	switch code {
+	case stun.CodeUnauthorized, stun.CodeStaleNonce:
+		setters = append(setters, stun.NewRealm(g.server.config.Realm),
+			stun.NewNonce(g.server.nonces.issue(r.from, time.Now())))
+	case stun.CodeUnknownAttribute:
+		setters = append(setters, unknownAttributes(&g.message))
+	}
+	if r.key != nil {
+		setters = append(setters, stun.MessageIntegrity(r.key))
+	}
+	if r.fresh {
+		_ = r.allocation.relay.Close() // never fails
+	}
+	g.server.counters.refuse(code)
+	r.state = requestNone
+	g.send(setters)
+}
+
+// send writes a response to the client of the request at hand.
+func (g *gate) send(setters []stun.Setter) {
+	m, err := stun.Build(setters...)
+	if err != nil {
+		g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
+		return
+	}
+	g.link.write(m.Raw, g.request.from, true)
+}

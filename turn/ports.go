@@ -1,0 +1,221 @@
+package turn
+
+import (
+	"errors"
+	"math/bits"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// errNoPort is returned when no relay port of an address is free.
+var errNoPort = errors.New("no relay port is free")
+
+const (
+	// bindTries is how many ports are tried that look free and turn out to
+	// be another program's.
+	bindTries = 64
+	// reservationLifetime is how long the second port of a pair is kept
+	// (RFC 8656 §7.2 asks for at least 30 s).
+	reservationLifetime = 30 * time.Second
+)
+
+// ports hands out the relay ports of each local address, at random among the
+// free ones (RFC 6056), however full the range is.
+type ports struct {
+	within PortRange
+
+	mu       sync.Mutex
+	used     map[netip.Addr]*portSet
+	reserved map[reservationToken]reservation
+}
+
+type reservationToken [8]byte
+
+// reservation is a port that is kept for its owner's next allocation.
+type reservation struct {
+	addr    netip.AddrPort
+	user    string
+	expires time.Time
+}
+
+func newPorts(within PortRange) *ports {
+	return &ports{
+		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+	}
+}
+
+// pairing says which port an allocation wants (RFC 8656 §18.7).
+type pairing uint8
+
+const (
+	anyPort  pairing = iota
+	evenPort         // EVEN-PORT
+	portPair         // EVEN-PORT with the R bit: the next one is to be reserved
+)
+
+// listen binds a UDP socket to a free port of addr. With portPair the next port
+// is taken too; the caller reserves or releases it.
+func (p *ports) listen(addr netip.Addr, want pairing) (*net.UDPConn, netip.AddrPort, error) {
+	var tried []netip.AddrPort
+	defer func() {
+		for _, t := range tried {
+			p.release(t, want)
+		}
+	}()
+	for range bindTries {
+		at, ok := p.take(addr, want)
+		if !ok {
+			return nil, netip.AddrPort{}, errNoPort
+		}
+		socket, err := listenUDP(at)
+		if err == nil {
+			return socket, at, nil
+		}
+		tried = append(tried, at) // kept until the end, so as not to be drawn again
+		if !isAddrInUse(err) {
+			return nil, netip.AddrPort{}, err
+		}
+	}
+	return nil, netip.AddrPort{}, errNoPort
+}
+
+// take marks a free port as used, and the next one too for portPair.
+func (p *ports) take(addr netip.Addr, want pairing) (netip.AddrPort, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	set := p.used[addr]
+	if set == nil {
+		set = newPortSet(p.within)
+		p.used[addr] = set
+	}
+	port, ok := set.draw(want)
+	return netip.AddrPortFrom(addr, port), ok
+}
+
+// release frees what take marked.
+func (p *ports) release(at netip.AddrPort, want pairing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used[at.Addr()].set(at.Port(), false)
+	if want == portPair {
+		p.used[at.Addr()].set(at.Port()+1, false)
+	}
+}
+
+// reserve keeps a port that take has marked for user's next allocation.
+func (p *ports) reserve(token reservationToken, at netip.AddrPort, user string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reserved[token] = reservation{addr: at, user: user, expires: time.Now().Add(reservationLifetime)}
+}
+
+// claim ends a reservation and gives its port, still marked as used.
+func (p *ports) claim(token reservationToken, user string) (netip.AddrPort, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, ok := p.reserved[token]
+	if !ok || r.user != user || time.Now().After(r.expires) {
+		return netip.AddrPort{}, false
+	}
+	delete(p.reserved, token)
+	return r.addr, true
+}
+
+// free takes back the port of an allocation that has ended, and the one that
+// is reserved with it and not claimed: nobody collects ports by allocating and
+// letting go.
+func (p *ports) free(a *allocation) {
+	p.release(a.local, anyPort)
+	if a.token == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgetLocked(*a.token)
+}
+
+func (p *ports) forgetLocked(token reservationToken) {
+	if r, ok := p.reserved[token]; ok {
+		delete(p.reserved, token)
+		p.used[r.addr.Addr()].set(r.addr.Port(), false)
+	}
+}
+
+// expire ends the reservations whose time is over.
+func (p *ports) expire(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for token, r := range p.reserved {
+		if now.After(r.expires) {
+			p.forgetLocked(token)
+		}
+	}
+}
+
+// portSet is a bitmap of the ports of one address; a set bit is a used port.
+type portSet struct {
+	within PortRange
+	words  []uint64
+}
+
+func newPortSet(within PortRange) *portSet {
+	s := &portSet{within: within, words: make([]uint64, (within.Size()+63)/64)}
+	for i := within.Size(); i < len(s.words)*64; i++ {
+		s.words[i/64] |= 1 << (i % 64) // beyond the range: never free
+	}
+	return s
+}
+
+// draw marks a random free port that fits. It looks at each word once.
+func (s *portSet) draw(want pairing) (uint16, bool) {
+	start := rand.IntN(len(s.words))
+	for i := range s.words {
+		w := (start + i) % len(s.words)
+		free := s.fitting(w, want)
+		if free == 0 {
+			continue
+		}
+		for range rand.IntN(bits.OnesCount64(free)) {
+			free &= free - 1
+		}
+		port := s.within.First + uint16(w*64+bits.TrailingZeros64(free))
+		s.set(port, true)
+		if want == portPair {
+			s.set(port+1, true)
+		}
+		return port, true
+	}
+	return 0, false
+}
+
+// fitting are the ports of one word that are free and of the kind wanted.
+func (s *portSet) fitting(w int, want pairing) uint64 {
+	free := ^s.words[w]
+	if want == anyPort {
+		return free
+	}
+	if want == portPair {
+		next := free >> 1
+		if w+1 < len(s.words) {
+			next |= ^s.words[w+1] << 63
+		}
+		free &= next
+	}
+	const evenBits = 0x5555555555555555
+	if s.within.First%2 == 0 {
+		return free & evenBits
+	}
+	return free &^ evenBits
+}
+
+func (s *portSet) set(port uint16, used bool) {
+	i := int(port - s.within.First)
+	if used {
+		s.words[i/64] |= 1 << (i % 64)
+	} else {
+		s.words[i/64] &^= 1 << (i % 64)
+	}
+}

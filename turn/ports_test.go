@@ -1,0 +1,101 @@
+package turn
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// Every port of the range is found, however full it is, and none twice.
+func TestPortsUseWholeRange(t *testing.T) {
+	for _, within := range []PortRange{{50000, 50000}, {50001, 50130}, {65000, 65535}, {1024, 1087}} {
+		p, seen := newPorts(within), map[uint16]bool{}
+		for range within.Size() {
+			at, ok := p.take(loopback, anyPort)
+			if !ok || seen[at.Port()] || !within.Contains(at.Port()) {
+				t.Fatalf("%v: draw %d gave %v, %v", within, len(seen)+1, at, ok)
+			}
+			seen[at.Port()] = true
+		}
+		if at, ok := p.take(loopback, anyPort); ok {
+			t.Errorf("%v: full range gave %v", within, at)
+		}
+		if _, ok := p.take(netip.MustParseAddr("127.0.0.2"), anyPort); !ok {
+			t.Errorf("%v: a full address keeps ports from another", within)
+		}
+		freed := netip.AddrPortFrom(loopback, within.Last)
+		p.release(freed, anyPort)
+		if at, ok := p.take(loopback, anyPort); !ok || at != freed {
+			t.Errorf("%v: got %v after %v was freed", within, at, freed)
+		}
+	}
+}
+
+func TestPortsInPairs(t *testing.T) {
+	for _, within := range []PortRange{{50000, 50127}, {50001, 50200}} {
+		p := newPorts(within)
+		pairs := 0
+		for {
+			at, ok := p.take(loopback, portPair)
+			if !ok {
+				break
+			}
+			if at.Port()%2 != 0 || !within.Contains(at.Port()+1) {
+				t.Fatalf("%v: got port %d for a pair", within, at.Port())
+			}
+			pairs++
+		}
+		if want := (int(within.Last)+1)/2 - (int(within.First)+1)/2; pairs != want {
+			t.Errorf("%v: %d pairs, want %d", within, pairs, want)
+		}
+		p.release(netip.AddrPortFrom(loopback, 50100), portPair)
+		if at, ok := p.take(loopback, evenPort); !ok || at.Port() != 50100 && at.Port() != within.Last {
+			t.Errorf("%v: even port: got %v, %v", within, at, ok)
+		}
+	}
+}
+
+// Ports that other programs hold are passed over.
+func TestPortsPassOverForeign(t *testing.T) {
+	within := PortRange{40960, 40967}
+	p := newPorts(within)
+	foreign, err := listenUDP(netip.AddrPortFrom(loopback, 40963))
+	if err != nil {
+		t.Skipf("port 40963 is in use: %v", err)
+	}
+	defer foreign.Close()
+	for range within.Size() - 1 {
+		socket, _, err := p.listen(loopback, anyPort)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+	}
+	if _, _, err := p.listen(loopback, anyPort); !errors.Is(err, errNoPort) {
+		t.Errorf("got error %v, want %v", err, errNoPort)
+	}
+}
+
+func TestReservation(t *testing.T) {
+	p := newPorts(PortRange{50000, 50001})
+	at, _ := p.take(loopback, portPair)
+	next, token := netip.AddrPortFrom(at.Addr(), at.Port()+1), reservationToken{1}
+	p.reserve(token, next, "anna")
+	if _, ok := p.claim(token, "bert"); ok {
+		t.Error("bert got anna's port")
+	}
+	if got, ok := p.claim(token, "anna"); !ok || got != next {
+		t.Errorf("claim: got %v, %v, want %v", got, ok, next)
+	}
+	if _, ok := p.claim(token, "anna"); ok {
+		t.Error("a reservation was claimed twice")
+	}
+	p.reserve(token, next, "anna")
+	p.expire(time.Now().Add(reservationLifetime + time.Second))
+	if got, ok := p.take(loopback, anyPort); !ok || got != next {
+		t.Errorf("after expiry: got %v, %v, want %v", got, ok, next)
+	}
+}
