@@ -3,7 +3,6 @@ package turn
 import (
 	"crypto/rand"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -89,14 +88,14 @@ var errNoReservation = errors.New("the reservation token is unknown, expired or 
 // bind gives an allocation its socket, on the address that the client spoke to.
 func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) error {
 	ports := g.server.ports
-	var socket *net.UDPConn
+	var socket udpSocket
 	var err error
 	if claimed != nil {
 		var ok bool
 		if a.local, ok = ports.claim(*claimed, a.user); !ok {
 			return errNoReservation
 		}
-		if socket, err = listenUDP(a.local); err != nil {
+		if socket, err = ports.bind(a.local); err != nil {
 			ports.release(a.local, anyPort)
 		}
 	} else {

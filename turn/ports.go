@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/bits"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -26,6 +25,7 @@ const (
 // free ones (RFC 6056), however full the range is.
 type ports struct {
 	within PortRange
+	bind   func(netip.AddrPort) (udpSocket, error)
 
 	mu       sync.Mutex
 	used     map[netip.Addr]*portSet
@@ -43,8 +43,17 @@ type reservation struct {
 
 func newPorts(within PortRange) *ports {
 	return &ports{
-		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+		within: within, bind: bindRelay,
+		used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
 	}
+}
+
+func bindRelay(at netip.AddrPort) (udpSocket, error) {
+	socket, err := listenUDP(at)
+	if err != nil {
+		return nil, err
+	}
+	return socket, nil
 }
 
 // pairing says which port an allocation wants (RFC 8656 §18.7).
@@ -58,7 +67,7 @@ const (
 
 // listen binds a UDP socket to a free port of addr. With portPair the next port
 // is taken too; the caller reserves or releases it.
-func (p *ports) listen(addr netip.Addr, want pairing) (*net.UDPConn, netip.AddrPort, error) {
+func (p *ports) listen(addr netip.Addr, want pairing) (udpSocket, netip.AddrPort, error) {
 	var tried []netip.AddrPort
 	defer func() {
 		for _, t := range tried {
@@ -70,7 +79,7 @@ func (p *ports) listen(addr netip.Addr, want pairing) (*net.UDPConn, netip.AddrP
 		if !ok {
 			return nil, netip.AddrPort{}, errNoPort
 		}
-		socket, err := listenUDP(at)
+		socket, err := p.bind(at)
 		if err == nil {
 			return socket, at, nil
 		}
