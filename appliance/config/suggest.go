@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// nearest finds the candidate that a person who typed got most likely meant,
-// or "" when none is near: more than a third of the letters would change.
+// nearest finds the candidate that a person who typed got most likely meant:
+// one of which no more than a third of the letters change, else the only one
+// that begins like it. It is "" when there is none.
 func nearest(got string, candidates []string) string {
 	const longest = 64 // nobody mistypes more; keeps hostile input cheap
 	if len(got) > longest {
@@ -17,6 +18,17 @@ func nearest(got string, candidates []string) string {
 	for _, c := range candidates {
 		if n := distance(got, strings.ToLower(c)); n < fewest {
 			best, fewest = c, n
+		}
+	}
+	if best != "" || len(got) < 3 {
+		return best
+	}
+	for _, c := range candidates {
+		if strings.HasPrefix(strings.ToLower(c), got) {
+			if best != "" {
+				return ""
+			}
+			best = c
 		}
 	}
 	return best

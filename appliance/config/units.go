@@ -13,8 +13,9 @@ const (
 	wantSize     = `a size such as "64KiB" or "1.5MB"`
 )
 
-// parseDuration is time.ParseDuration with days, and without negative results.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration is time.ParseDuration with days, as in 30d or 1d12h, and without
+// negative results. The error says only what would be accepted.
+func ParseDuration(text string) (time.Duration, error) {
 	days, rest, found := strings.Cut(text, "d")
 	if !found {
 		days, rest = "0", text

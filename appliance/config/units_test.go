@@ -11,12 +11,12 @@ func TestParseDuration(t *testing.T) {
 		"30s": 30 * time.Second, "1.5h": 90 * time.Minute, "30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "0d": 0, "0": 0,
 		"65535d": 65535 * 24 * time.Hour,
 	} {
-		if got, err := parseDuration(text); err != nil || got != want {
+		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "d", "30", "-5s", "1d-1h", "1d+1h", "99999d", "65535d2562047h", "1d1d", "1.5d", "s", "5 m"} {
-		if got, err := parseDuration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
 		}
 	}
@@ -52,8 +52,8 @@ func FuzzUnits(f *testing.F) {
 	f.Add("1d2h3m4.5s")
 	f.Add("1.25GiB")
 	f.Fuzz(func(t *testing.T, text string) {
-		if d, err := parseDuration(text); err == nil {
-			if again, err := parseDuration(formatDuration(d)); err != nil || again != d || d < 0 {
+		if d, err := ParseDuration(text); err == nil {
+			if again, err := ParseDuration(formatDuration(d)); err != nil || again != d || d < 0 {
 				t.Errorf("duration %q = %d, written %q, read back %d, %v", text, d, formatDuration(d), again, err)
 			}
 		}
@@ -70,6 +70,7 @@ func TestNearest(t *testing.T) {
 	for got, want := range map[string]string{
 		"listne": "listen", "relayPorts": "relay_ports", "relay-ports": "relay_ports", "externl": "external",
 		"peers": "", "x": "", "": "", "allow_peer": "allow_peers", "LISTEN": "listen",
+		"relay": "relay_ports", "ext": "external", "ex": "", "al": "",
 	} {
 		if found := nearest(got, names); found != want {
 			t.Errorf("nearest(%q) = %q, want %q", got, found, want)

@@ -43,7 +43,7 @@ func scalar(v any, t reflect.Type, bytes bool) (reflect.Value, error) {
 	}
 	switch dst := out.Elem(); {
 	case t == durationType:
-		d, err := parseDuration(text)
+		d, err := ParseDuration(text)
 		dst.SetInt(int64(d))
 		return dst, err
 	case dst.Kind() == reflect.String:
