@@ -60,8 +60,10 @@ name = "erp"
 issuer = "mes"
 jwks_file = "y.json"
 `)
-	_, err := config.Load(config.Sources{File: file, Environ: []string{"SIGNALBOX_AUTH_ADMISSION=closed"},
-		Flags: []config.Flag{{Name: "--log-format", Key: "log.format", Value: "xml"}}})
+	_, err := config.Load(config.Sources{
+		File: file, Environ: []string{"SIGNALBOX_AUTH_ADMISSION=closed"},
+		Flags: []config.Flag{{Name: "--log-format", Key: "log.format", Value: "xml"}},
+	})
 	problems, ok := errors.AsType[config.Problems](err)
 	if !ok {
 		t.Fatalf("got %v, want Problems", err)
@@ -112,8 +114,10 @@ issuer = "https://mes.example"
 jwks_file = "x.json"
 `)
 	environ := []string{"SIGNALBOX_SITE_NAME=hall \"2\"", "SIGNALBOX_TURN_DENY_PEERS=10.0.0.0/8,192.168.7.0/24"}
-	loaded, err := config.Load(config.Sources{File: file, Environ: environ,
-		Flags: []config.Flag{{Name: "--log-level", Key: "log.level", Value: "debug"}}})
+	loaded, err := config.Load(config.Sources{
+		File: file, Environ: environ,
+		Flags: []config.Flag{{Name: "--log-level", Key: "log.level", Value: "debug"}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +162,7 @@ func TestSample(t *testing.T) {
 	if err != nil || string(committed) != sample {
 		t.Errorf("%s is not what the configuration is now (%v); run go test ./appliance/config -update", file, err)
 	}
-	for _, text := range []string{sample, strings.Replace(withoutIssuers(sample), "\n#", "\n", -1)} {
+	for _, text := range []string{sample, strings.ReplaceAll(withoutIssuers(sample), "\n#", "\n")} {
 		uncommented := strings.ReplaceAll(text, "\n ", "\n# ")
 		loaded, err := config.Load(config.Sources{File: write(t, uncommented)})
 		if err != nil {

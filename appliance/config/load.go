@@ -133,7 +133,7 @@ func (l *loader) set(dst reflect.Value, path string, f field, v any, at at) {
 
 // isNumber reports whether v is a number, durations and sizes included.
 func isNumber(v reflect.Value) bool {
-	_, named := v.Interface().(slog.Level) // a number with names for its values
+	_, named := reflect.TypeAssert[slog.Level](v) // a number with names for its values
 	return (v.CanInt() || v.CanUint() || v.CanFloat()) && !named
 }
 

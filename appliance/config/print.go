@@ -69,15 +69,15 @@ func (l *Loaded) Settings() []Setting {
 
 // encode writes a value as TOML, in the words that people use: "30s", "64KiB".
 func encode(v reflect.Value, f field) string {
-	if s, ok := v.Interface().(fmt.Stringer); f.secret && !v.IsZero() || ok && s.String() == Redacted {
+	if s, ok := reflect.TypeAssert[fmt.Stringer](v); f.secret && !v.IsZero() || ok && s.String() == Redacted {
 		return quote(Redacted)
 	}
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		text, err := m.MarshalText()
 		if err != nil {
 			return quote(fmt.Sprint(v.Interface()))
 		}
-		if _, ok := v.Interface().(slog.Level); ok {
+		if _, ok := reflect.TypeAssert[slog.Level](v); ok {
 			text = bytes.ToLower(text)
 		}
 		return quote(string(text))

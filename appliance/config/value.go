@@ -29,7 +29,7 @@ var durationType = reflect.TypeFor[time.Duration]()
 func scalar(v any, t reflect.Type, bytes bool) (reflect.Value, error) {
 	out := reflect.New(t)
 	text, isText := v.(string)
-	if u, ok := out.Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](out); ok {
 		if n, isNumber := v.(int64); isNumber && out.Elem().CanInt() {
 			text, isText = strconv.FormatInt(n, 10), true // a size in bytes
 		}

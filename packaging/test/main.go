@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,8 +21,7 @@ import (
 // resultFile keeps the last line for .ci/run, which says it again after make.
 const resultFile = "bin/test-result"
 
-// A step adds what it ran to the tally. Its error means that it could not run
-// at all, which counts as one failure.
+// A step adds what it ran to the tally. An error counts as one failure more.
 type step struct {
 	name string
 	run  func(context.Context, *tally) error
@@ -67,8 +67,7 @@ func checkFormat(ctx context.Context, results *tally) error {
 		}
 	}
 	if len(wrong) > 0 {
-		results.fail("gofmt", "run gofmt -w on these files:\n"+strings.Join(wrong, ""))
-		return nil
+		return errors.New("run gofmt -w on these files:\n" + strings.Join(wrong, ""))
 	}
 	results.passed++
 	return nil
@@ -78,8 +77,7 @@ func checkFormat(ctx context.Context, results *tally) error {
 func checkVet(ctx context.Context, results *tally) error {
 	out, err := command(ctx, "go", "vet", "-tags", interopTag, "./...").CombinedOutput()
 	if err != nil {
-		results.fail("go vet", string(out))
-		return nil
+		return fmt.Errorf("%w\n%s", err, out)
 	}
 	results.passed++
 	return nil

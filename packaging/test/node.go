@@ -29,7 +29,7 @@ func runNode(ctx context.Context, t *tally) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	report := filepath.Join(dir, "report.tap")
 	cmd := command(ctx, "npm", "test", "--silent")
 	cmd.Dir = nodeProject
