@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	// firstBackup is how soon a box with nothing to fall back on gets its
+	// first backup, and a new key its first copy.
+	firstBackup = time.Minute
+	// retryBackup is when a backup that failed is tried again.
+	retryBackup = time.Hour
+	// backupMargin is what a scheduled backup leaves free on the disk.
+	backupMargin = 16 << 20
+
+	upgradeNote = "schema" // in the name of a backup made before an upgrade
+)
+
+// Backup writes a consistent copy of the running store to path, replacing a
+// file of that name only once the copy is complete, synced and has been opened.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if abs, err := filepath.Abs(path); err != nil || abs == s.Path() {
+		return fmt.Errorf("backup to %s: that is the database itself; choose another file", path)
+	}
+	l := ladder{cfg: s.cfg, schema: s.schema, log: s.log}
+	err := l.copyTo(ctx, s.db, path)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	if err != nil {
+		return fmt.Errorf("backup to %s: %w", path, err)
+	}
+	return nil
+}
+
+// copyTo copies an open database to path, verified and synced.
+func (l *ladder) copyTo(ctx context.Context, db *database, path string) error {
+	dir := filepath.Dir(path)
+	temp, err := createTemp(dir)
+	if err != nil {
+		return err
+	}
+	untilDone := writerFunc(func(b []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return temp.Write(b)
+	})
+	err = db.view(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(untilDone)
+		return err
+	})
+	err = errors.Join(err, temp.Sync(), temp.Close())
+	if err == nil {
+		err = l.verify(temp.Name())
+	}
+	if err == nil {
+		err = install(temp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
+}
+
+// writerFunc is an io.Writer of one function.
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
+
+// untilBackup is the time to the next scheduled backup. It trusts the clock
+// only within bounds, since many boxes start in 1970.
+func (s *Store) untilBackup() time.Duration {
+	last, ok := s.newestScheduled()
+	if !ok {
+		return firstBackup
+	}
+	return min(max(time.Until(last.at.Add(s.cfg.BackupEvery)), firstBackup), s.cfg.BackupEvery)
+}
+
+func (s *Store) newestScheduled() (numbered, bool) {
+	files, _ := listNumbered(filepath.Join(s.cfg.Dir, backupDir)) // unreadable: as if there were none
+	for _, f := range files {
+		if f.note == "" {
+			s.counts.lastBackup.Store(f.at.UnixNano())
+			return f, true
+		}
+	}
+	return numbered{}, false
+}
+
+// scheduledBackup makes a backup if something has changed since the last one,
+// and returns when to come again. A failure is no reason to stop the box.
+func (s *Store) scheduledBackup(ctx context.Context) time.Duration {
+	if !s.counts.changed.Swap(false) {
+		return s.cfg.BackupEvery
+	}
+	start := time.Now()
+	path, err := s.backupNumbered(ctx)
+	if err != nil {
+		s.counts.changed.Store(true)
+		if ctx.Err() == nil {
+			s.counts.backupFailures.Add(1)
+			s.log.Warn("backup failed", "err", err)
+		}
+		return min(retryBackup, s.cfg.BackupEvery)
+	}
+	s.counts.backups.Add(1)
+	s.counts.lastBackup.Store(start.UnixNano())
+	s.log.Info("backup made", "dur", time.Since(start), "bytes", fileSize(path))
+	return s.cfg.BackupEvery
+}
+
+func (s *Store) backupNumbered(ctx context.Context) (string, error) {
+	dir := filepath.Join(s.cfg.Dir, backupDir)
+	path, err := nextNumbered(dir, "")
+	if err != nil {
+		return "", err
+	}
+	if err := spaceFor(dir, fileSize(s.Path())+backupMargin); err != nil {
+		return "", err
+	}
+	if err := s.Backup(ctx, path); err != nil {
+		return "", err
+	}
+	return path, prune(dir, s.cfg.BackupKeep, func(f numbered) bool { return f.note == "" })
+}
+
+// backupBeforeUpgrade keeps one copy of the file as the old program left it.
+func (l *ladder) backupBeforeUpgrade(db *database, version uint32) error {
+	path, err := nextNumbered(l.backups(), upgradeNote+strconv.Itoa(int(version)))
+	if err != nil {
+		return err
+	}
+	if err := l.copyTo(context.Background(), db, path); err != nil {
+		return err
+	}
+	return prune(l.backups(), 1, func(f numbered) bool { return strings.HasPrefix(f.note, upgradeNote) })
+}
+
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// spaceFor tells whether dir has room for n more bytes.
+func spaceFor(dir string, n int64) error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return nil //nolint:nilerr // unknown is no reason not to try
+	}
+	if free := int64(fs.Bavail) * int64(fs.Bsize); free < n { //nolint:unconvert // differs by architecture
+		return fmt.Errorf("%d bytes free on the disk of %s, want %d; free some or lower store.backup_keep", free, dir, n)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// tempPrefix marks files that are being written; Open removes what a crash
+// has left of them.
+const tempPrefix = ".new-"
+
+// makeDir creates dir and makes its name survive a power cut.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("%s is a file, not a folder", dir)
+		}
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+// createTemp creates an empty file of mode 0600 in dir. The caller installs or
+// removes it.
+func createTemp(dir string) (*os.File, error) {
+	return os.CreateTemp(dir, tempPrefix+"*.db")
+}
+
+// install gives the complete, synced file temp its name and makes the name
+// survive a power cut.
+func install(temp, path string) error {
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// copyTemp copies the first size bytes of src into a synced file beside it or
+// in dir.
+func copyTemp(dir string, src io.Reader) (path string, err error) {
+	temp, err := createTemp(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temp.Name()))
+		}
+	}()
+	// Plain reads and writes: copy_file_range may share blocks with a file
+	// that sits on a bad spot.
+	_, err = io.Copy(struct{ io.Writer }{temp}, src)
+	return temp.Name(), errors.Join(err, temp.Sync(), temp.Close())
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// syncDir makes the names in dir survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// sweep removes what an interrupted create, copy or compaction has left.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
+			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// stuckAfter is when a commit that has not come back from the disk makes the
+// store unhealthy.
+const stuckAfter = 15 * time.Second
+
+// counters are what the store knows about itself since Open.
+type counters struct {
+	updates, commits, full  atomic.Uint64
+	backups, backupFailures atomic.Uint64
+	commitSince             atomic.Int64 // unix ns of the running commit, 0 when none
+	lastCommit              atomic.Int64 // ns the last commit took
+	lastBackup              atomic.Int64 // unix ns of the last backup, 0 when none
+	changed                 atomic.Bool  // something was committed since the last scheduled backup
+}
+
+// Stats is the state of the store for status pages and metrics.
+type Stats struct {
+	FileBytes    int64         `json:"file_bytes"`    // size of the database file
+	FreeBytes    int64         `json:"free_bytes"`    // of those, reusable
+	MaxBytes     int64         `json:"max_bytes"`     // where writes end
+	Updates      uint64        `json:"updates"`       // updates answered since Open
+	Commits      uint64        `json:"commits"`       // commits they took
+	WrittenBytes int64         `json:"written_bytes"` // handed to the disk by commits since Open
+	Full         uint64        `json:"full"`          // commits refused with ErrFull
+	LastCommit   time.Duration `json:"last_commit_ns"`
+	Backups      uint64        `json:"backups"` // scheduled backups made since Open
+	BackupFailed uint64        `json:"backup_failures"`
+	LastBackup   time.Time     `json:"last_backup,omitzero"` // newest scheduled backup
+}
+
+// Stats costs no disk access beyond a stat of the file.
+func (s *Store) Stats() Stats {
+	db := s.db.Stats()
+	st := Stats{
+		MaxBytes:     s.cfg.MaxBytes,
+		Updates:      s.counts.updates.Load(),
+		Commits:      s.counts.commits.Load(),
+		Full:         s.counts.full.Load(),
+		LastCommit:   time.Duration(s.counts.lastCommit.Load()),
+		Backups:      s.counts.backups.Load(),
+		BackupFailed: s.counts.backupFailures.Load(),
+	}
+	st.FreeBytes = int64(db.FreePageN+db.PendingPageN) * s.pageSize
+	st.WrittenBytes = db.TxStats.GetPageAlloc() + int64(st.Commits)*s.pageSize
+	if info, err := os.Stat(s.Path()); err == nil {
+		st.FileBytes = info.Size()
+	}
+	if at := s.counts.lastBackup.Load(); at != 0 {
+		st.LastBackup = time.Unix(0, at)
+	}
+	return st
+}
+
+// Check tells whether the store can be read and written, without writing. It
+// is cheap enough for a probe every second.
+func (s *Store) Check() error {
+	if err := s.failure.err(); err != nil {
+		return err
+	}
+	if since := s.counts.commitSince.Load(); since != 0 {
+		if age := time.Since(time.Unix(0, since)); age > stuckAfter {
+			return fmt.Errorf("a write has been waiting for the disk for %v; the disk is overloaded or failing", age.Round(time.Second))
+		}
+	}
+	return s.View(func(tx *bbolt.Tx) error {
+		_, err := readSchema(tx)
+		return err
+	})
+}
