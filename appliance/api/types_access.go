@@ -28,20 +28,20 @@ type Setup struct {
 // SetupDone comes with a session cookie for this browser.
 type SetupDone struct {
 	Session
-	// Token is there when it was asked for.
+	// Token is there when it was asked for, or is too long for a cookie.
 	Token string `json:"token,omitempty"`
 }
 
 // TokenCreate asks for a token; with the right admin it is an administrator's.
 type TokenCreate struct {
-	// Subject names the device or person; 1 to 128 characters.
+	// Subject names the device or person; 1 to 255 bytes.
 	Subject string `json:"subject"`
 	// Rooms are patterns in which * stands for any run of characters. May be
 	// left out for an administrator.
 	Rooms []string `json:"rooms,omitempty"`
 	// Rights are join, send, create, manage, admin; join and send when left out.
 	Rights []string `json:"rights,omitempty"`
-	// TTL is the token's life in seconds; a day when left out.
+	// TTL is the token's life in seconds; the box's auth.token_ttl when left out.
 	TTL int64 `json:"ttl_s,omitempty"`
 }
 
@@ -77,20 +77,25 @@ type TURNCredential struct {
 type InviteCreate struct {
 	// Kind is device when left out.
 	Kind string `json:"kind,omitempty" jsonschema:"enum=device,enum=admin"`
-	// Subject of the tokens; when left out each redemption gets a name of its own.
+	// Subject of the tokens. One * in it stands for random characters, so that
+	// each redemption gets a name of its own; device-* or admin-* when left out.
 	Subject string `json:"subject,omitempty"`
-	// Rooms are patterns, as for tokens; the room of the link when left out.
+	// Rooms are patterns, as for tokens; the room of the link when left out. An
+	// administrator has all rooms and rights.
 	Rooms []string `json:"rooms,omitempty"`
 	// Room is the one the link opens; when left out, the first of rooms that is
 	// not a pattern.
-	Room   string   `json:"room,omitempty"`
+	Room string `json:"room,omitempty"`
+	// Rights are join, send, create, manage; join and send when left out.
 	Rights []string `json:"rights,omitempty"`
 	// TTL is the life of the invite in seconds; a day when left out.
 	TTL int64 `json:"ttl_s,omitempty"`
-	// TokenTTL is the life of the tokens it gives, in seconds; a day when left out.
+	// TokenTTL is the life of the tokens it gives, in seconds; the box's
+	// auth.token_ttl when left out.
 	TokenTTL int64 `json:"token_ttl_s,omitempty"`
 	// Uses is how often the code works; once when left out.
-	Uses int    `json:"uses,omitempty"`
+	Uses int `json:"uses,omitempty"`
+	// Note is for people: what the invite was made for.
 	Note string `json:"note,omitempty"`
 }
 
@@ -103,7 +108,8 @@ type Invite struct {
 	Rights  []string  `json:"rights"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
-	// TokenTTL is the life of the tokens it gives, in seconds.
+	// TokenTTL is the life of the tokens it gives, in seconds; 0 is the box's
+	// auth.token_ttl.
 	TokenTTL int64 `json:"token_ttl_s"`
 	// Uses is how many redemptions are left.
 	Uses int    `json:"uses"`
@@ -121,7 +127,7 @@ type InviteCreated struct {
 	QR string `json:"qr_svg"`
 }
 
-// InviteList is every outstanding invite, the oldest first.
+// InviteList is every outstanding invite, the newest first.
 type InviteList struct {
 	Invites []Invite `json:"invites"`
 }

@@ -34,42 +34,56 @@ type Status struct {
 	Parts     []Part          `json:"parts"`
 }
 
-// SignalingStatus counts since the box started.
+// SignalingStatus counts since the box started, but for Suspended.
 type SignalingStatus struct {
 	// Suspended is how many of the sessions have no connection and may resume.
-	Suspended int    `json:"suspended"`
-	FramesIn  uint64 `json:"frames_in"`
-	FramesOut uint64 `json:"frames_out"`
-	BytesIn   uint64 `json:"bytes_in"`
-	BytesOut  uint64 `json:"bytes_out"`
+	Suspended int `json:"suspended"`
+	// Frames counts what clients sent, by type.
+	Frames  map[string]uint64 `json:"frames"`
+	BytesIn uint64            `json:"bytes_in"`
 	// Resumed is how many cut connections came back with nothing lost.
 	Resumed uint64 `json:"resumed"`
-	// Errors counts the error frames sent, by code.
-	Errors map[string]uint64 `json:"errors"`
-	// Closed counts the connections the box closed, by the close code's name.
+	// ResumeFailed is how many came back to a session that could not go on.
+	ResumeFailed uint64 `json:"resume_failed"`
+	// Expired is how many suspended sessions did not come back in time.
+	Expired uint64 `json:"expired"`
+	// Refused counts frames refused with an error, by its code.
+	Refused map[string]uint64 `json:"refused"`
+	// Closed counts the connections the box closed, by close code.
 	Closed map[string]uint64 `json:"closed"`
+	// Dropped counts frames and connections given up, by reason.
+	Dropped map[string]uint64 `json:"dropped"`
 }
 
-// RelayStatus is the state of the TURN relay.
+// RelayStatus is the state of the TURN relay; the counters are since its start.
 type RelayStatus struct {
 	Enabled bool `json:"enabled"`
 	// UDP and TCP are the addresses the relay listens on.
 	UDP []string `json:"udp"`
 	TCP []string `json:"tcp"`
 	// RelayPorts is the range allocations get their ports from.
-	RelayPorts  string `json:"relay_ports"`
-	Allocations int    `json:"allocations"`
-	// Bytes is what was relayed since the start, both directions together.
-	Bytes uint64 `json:"bytes"`
-	// Refused counts refused requests and dropped packets, by reason.
+	RelayPorts string `json:"relay_ports"`
+	// Allocations is how many there are now.
+	Allocations int `json:"allocations"`
+	// Packets and Bytes are what was relayed, both directions together.
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+	// Refused counts error responses, by STUN error code.
 	Refused map[string]uint64 `json:"refused"`
+	// Dropped counts messages and datagrams that were not passed on, by reason.
+	Dropped map[string]uint64 `json:"dropped"`
 }
 
 // DiscoveryStatus is the state of the mDNS announcement.
 type DiscoveryStatus struct {
 	Enabled bool `json:"enabled"`
-	// Instance is the name devices see.
+	// Announced is true when the box can be found on one interface at least.
+	Announced bool `json:"announced"`
+	// Reason says why it is not announced anywhere.
+	Reason string `json:"reason,omitempty"`
+	// Instance is the name devices see, Host the one browsers open.
 	Instance   string               `json:"instance"`
+	Host       string               `json:"host"`
 	Interfaces []DiscoveryInterface `json:"interfaces"`
 }
 
