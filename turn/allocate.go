@@ -122,8 +122,8 @@ func (g *gate) begun(a *allocation) {
 	g.server.counters.created.Add(1)
 	g.mu.Lock()
 	g.allocations[a.client] = a
-	g.mu.Unlock()
 	g.link.setAllocated(true)
+	g.mu.Unlock()
 	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", g.transport)
 }
 
@@ -132,14 +132,10 @@ func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
 	g := a.gate
 	g.mu.Lock()
-	current := g.allocations[a.client] == a
-	if current {
+	if g.allocations[a.client] == a { // not one that was prepared and refused
 		delete(g.allocations, a.client)
+		g.link.setAllocated(len(g.allocations) > 0)
 	}
-	left := len(g.allocations)
 	g.mu.Unlock()
-	if current && left == 0 {
-		g.link.setAllocated(false)
-	}
 	s.log.Debug("allocation ended", "alloc", a.id, "user", a.user, "dur", time.Since(a.created))
 }

@@ -28,6 +28,7 @@ type allocation struct {
 	gate       *gate
 	client     netip.AddrPort
 	clientAddr net.Addr // client as pion wants it, made once
+	tuple      net.Addr // see gate.LocalAddr
 	user       string
 	local      netip.AddrPort // where relay is bound
 	relayed    netip.AddrPort // how it is handed out

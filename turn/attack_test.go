@@ -50,8 +50,8 @@ func TestSlowDrip(t *testing.T) {
 	}
 	want(t, "binding", turntest.Code(c.Response(request.TransactionID)), 0)
 	runtime.ReadMemStats(&after)
-	if grown := int(after.StackInuse) - int(before.StackInuse); grown > 256<<10 {
-		t.Errorf("stacks have grown by %d bytes", grown)
+	if grown := int(after.StackInuse) - int(before.StackInuse); grown > 128<<10 {
+		t.Errorf("stacks have grown by %d bytes, want at most 128 KiB", grown)
 	}
 }
 

@@ -56,6 +56,7 @@ func (g *gate) handOver(p []byte) (int, net.Addr, error) {
 		return copy(p, question.Raw), nobody, nil
 	}
 	g.request.state = requestGiven
+	g.tuple = g.request.allocation.tuple
 	m, err := g.engineRequest()
 	if err != nil {
 		return 0, nil, err

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,7 +34,6 @@ type gate struct {
 	link      link
 	transport string
 	local     netip.AddrPort // the address of the relay that clients speak to
-	localAddr net.Addr
 
 	ended  chan struct{}  // closed when pion's read loop is about to return
 	relays sync.WaitGroup // relayConns that pion still reads
@@ -41,6 +41,7 @@ type gate struct {
 	message stun.Message // the message that is looked at
 	request request      // what pion is busy with, or will be next
 	engine  engineNonce
+	tuple   net.Addr // what LocalAddr is for the message at hand
 
 	mu          sync.RWMutex
 	allocations map[netip.AddrPort]*allocation // by client
@@ -53,9 +54,9 @@ var (
 
 func newGate(s *Server, l link, transport string, local netip.AddrPort) *gate {
 	return &gate{
-		server: s, link: l, transport: transport,
-		local: local, localAddr: netAddr(transport, local),
+		server: s, link: l, transport: transport, local: local,
 		ended:       make(chan struct{}),
+		tuple:       tupleOf(0),
 		allocations: map[netip.AddrPort]*allocation{},
 	}
 }
@@ -123,7 +124,7 @@ func (g *gate) admitChannelData(raw []byte, from netip.AddrPort) net.Addr {
 	case !a.isBound(number):
 		g.drop(dropNoChannel)
 	default:
-		return a.clientAddr
+		return g.data(a)
 	}
 	return nil
 }
@@ -164,9 +165,15 @@ func (g *gate) admitSend(from netip.AddrPort) net.Addr {
 	case !a.permitted(canonical(peers[0].Addr())):
 		g.drop(dropNoPermission)
 	default:
-		return a.clientAddr
+		return g.data(a)
 	}
 	return nil
+}
+
+// data lets pion find the allocation of a message.
+func (g *gate) data(a *allocation) net.Addr {
+	g.tuple = a.tuple
+	return a.clientAddr
 }
 
 // WriteTo takes what pion sends. Data, which comes from the goroutines of the
@@ -194,8 +201,19 @@ func (g *gate) Close() error {
 	return nil
 }
 
-// LocalAddr is the relay's half of every 5-tuple of this gate.
-func (g *gate) LocalAddr() net.Addr { return g.localAddr }
+// LocalAddr is the relay's half of the 5-tuple by which pion knows the
+// allocation of the message at hand. It is one of its own for each allocation:
+// the goroutine in which pion reads a relayed address ends by deleting whatever
+// allocation its 5-tuple has by then, and that may be the client's next one.
+func (g *gate) LocalAddr() net.Addr { return g.tuple }
+
+// tupleOf makes an address out of an allocation's number.
+func tupleOf(id uint64) net.Addr {
+	ip := make(net.IP, net.IPv6len)
+	ip[0] = 0xfd
+	binary.BigEndian.PutUint64(ip[8:], id)
+	return &net.UDPAddr{IP: ip}
+}
 
 // The deadlines of a link are its own affair; pion sets none.
 func (g *gate) SetDeadline(time.Time) error      { return nil }

@@ -69,6 +69,7 @@ func (r *registry) add(a *allocation) {
 	defer r.mu.Unlock()
 	r.lastID++
 	a.id = r.lastID
+	a.tuple = tupleOf(a.id)
 	r.all[a] = true
 	for _, addr := range a.addresses() {
 		r.relayed[addr] = a
