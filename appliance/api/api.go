@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,6 +105,7 @@ type API struct {
 	redeems  *sourceLimiter
 	status   sampler
 	origin   *http.CrossOriginProtection
+	claimed  atomic.Bool   // there has been an administrator; stays true
 	streams  chan struct{} // one slot per open status stream
 	stopOnce sync.Once
 	stopped  chan struct{}
@@ -130,7 +132,7 @@ func New(cfg Config) (*API, error) {
 	}
 	return &API{
 		cfg:     cfg,
-		log:     cfg.Logger.With("component", "api"),
+		log:     cfg.Logger,
 		metrics: metrics,
 		redeems: newSourceLimiter(redeemLimits),
 		origin:  http.NewCrossOriginProtection(),

@@ -47,11 +47,20 @@ func (a *API) fullStatus() Status {
 }
 
 // setupNeeded is false when it cannot be found out: a store that fails shows up
-// as a part, and the status that tells so must not fail with it.
+// as a part, and the status that tells so must not fail with it. Strangers may
+// ask as often as they like, so the store is asked only until the answer is no,
+// which it then stays.
 func (a *API) setupNeeded() bool {
+	if a.claimed.Load() {
+		return false
+	}
 	needed, err := a.cfg.Invites.NeedsSetup()
 	if err != nil {
 		a.log.Warn("setup state cannot be read", "err", err)
+		return false
+	}
+	if !needed {
+		a.claimed.Store(true)
 	}
 	return needed
 }
