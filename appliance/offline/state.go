@@ -1,0 +1,85 @@
+package offline
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"signalbox/appliance/api"
+	"signalbox/appliance/config"
+	"signalbox/turn"
+)
+
+// state tells about the box what can be told of one that does not run.
+type state struct{ *Box }
+
+func (s state) Status() api.Status {
+	stats := s.store.Stats()
+	return api.Status{
+		Summary: api.Summary{ID: s.store.BoxID(), Site: s.cfg.Site.Name, Version: s.cfg.Version},
+		Started: time.Now(),
+		Store: api.StoreStatus{
+			Path: s.store.Path(), Bytes: stats.FileBytes, MaxBytes: stats.MaxBytes, Recovery: s.store.Recovery().String(),
+		},
+	}
+}
+
+func (s state) Parts() []api.Part {
+	return []api.Part{{Name: "box", Required: true, Reason: "it is stopped"}}
+}
+
+func (s state) WellKnown() api.WellKnown {
+	return api.WellKnown{ID: s.store.BoxID(), Site: s.cfg.Site.Name, Version: s.cfg.Version}
+}
+
+func (s state) BaseURL() string { return "" }
+
+// relay makes credentials that are good once the box runs.
+type relay struct {
+	cfg    config.Config
+	secret []byte
+}
+
+func (r relay) Credential(_, subject string, ttl time.Duration) (api.TURNCredential, error) {
+	c := turn.NewCredential(r.secret, subject, time.Now().Add(ttl))
+	return api.TURNCredential{
+		URLs: relayURLs(r.cfg.Turn.Listen), Username: c.Username, Credential: c.Password, Expires: c.Expires,
+	}, nil
+}
+
+// relayURLs names the relay at the addresses it is told to listen on. Where that
+// is all of them, those of this machine stand for them.
+func relayURLs(listen []string) []string {
+	var urls []string
+	for _, text := range listen {
+		host, port, err := net.SplitHostPort(text)
+		if err != nil {
+			continue // the configuration has been validated
+		}
+		hosts := []string{host}
+		if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+			hosts = ownAddrs()
+		}
+		for _, host := range hosts {
+			at := net.JoinHostPort(host, port)
+			urls = append(urls, "turn:"+at+"?transport=udp", "turn:"+at+"?transport=tcp")
+		}
+	}
+	return urls
+}
+
+// ownAddrs are the addresses under which others may reach this machine.
+func ownAddrs() []string {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var hosts []string
+	for _, f := range found {
+		prefix, err := netip.ParsePrefix(f.String())
+		if addr := prefix.Addr(); err == nil && addr.IsGlobalUnicast() {
+			hosts = append(hosts, addr.String())
+		}
+	}
+	return hosts
+}
