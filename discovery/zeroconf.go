@@ -15,14 +15,15 @@ import (
 // TXT records of the box and answers questions for them, always with the
 // addresses the interface has at that moment.
 //
-// Three of the library's methods stay unused. SetText and TTL race with its own
-// goroutines. Its goodbye takes down _services._dns-sd._udp, which other boxes
-// share, and an announcement under way may follow it; so its sockets are closed
-// first, and the companion says goodbye.
+// Nothing but RegisterProxy is used of the library. SetText and TTL race with
+// its own goroutines. Shutdown races with its receivers when they are just
+// starting; its goodbye takes down _services._dns-sd._udp, which other boxes
+// share; and an announcement under way may follow that goodbye. So a service
+// ends without a word, and the companion says goodbye.
 type service struct {
-	server *zeroconf.Server
-	p4     *ipv4.PacketConn
-	p6     *ipv6.PacketConn
+	p4   *ipv4.PacketConn // nil where the family is not to be had
+	p6   *ipv6.PacketConn
+	quit chan struct{} // closed: the receivers end with their sockets
 }
 
 // register starts announcing on the interface. An empty address list makes the
@@ -33,32 +34,44 @@ func register(ifi net.Interface, escapedInstance, hostname string, a Announcemen
 	if err != nil {
 		return nil, fmt.Errorf("announce on %s: %w", ifi.Name, err)
 	}
-	p4, p6, err := serverSockets(server)
-	if err == nil {
-		err = prepare(p4, p6, ifi.Index)
-	}
+	s, err := openService(server)
 	if err != nil {
 		server.Shutdown()
+		return nil, err
+	}
+	if err := prepare(s.p4, s.p6, ifi.Index); err != nil {
+		s.stop()
 		return nil, fmt.Errorf("announce on %s: %w", ifi.Name, err)
 	}
-	return &service{server, p4, p6}, nil
+	return s, nil
 }
 
-// stop ends the server without a word on the wire and waits for its receivers.
-// A goroutine of the library that was still announcing finds its sockets closed
-// and ends within four seconds.
+// stop ends the receivers, and cuts off the goroutine of the library that may
+// still be announcing: it finds its sockets closed and ends within four seconds.
 func (s *service) stop() {
+	close(s.quit)
 	closeSockets(s.p4, s.p6)
-	s.server.Shutdown()
 }
 
-// serverSockets and resolverSockets find the connections that the library has
-// no methods for; one of the two is nil where a family is not to be had. They
-// are needed to confine it to its interface (Linux hands a socket the multicast
-// of every interface that anybody has joined), to send with the hop limit of
-// RFC 6762 §11, and to close it in silence. A test pins the fields.
-func serverSockets(s *zeroconf.Server) (*ipv4.PacketConn, *ipv6.PacketConn, error) {
-	return sockets(reflect.ValueOf(s))
+// errZeroconf means that the library has been exchanged for another version; a
+// test fails then.
+var errZeroconf = errors.New("this version of zeroconf keeps its sockets elsewhere; build with v1.0.0")
+
+// openService and resolverSockets reach for what the library has no methods
+// for. Its sockets must be confined to their interface (Linux hands a socket the
+// multicast of every interface that anybody has joined) and must send with the
+// hop limit of RFC 6762 §11.
+func openService(server *zeroconf.Server) (*service, error) {
+	v := reflect.ValueOf(server)
+	p4, p6, err := sockets(v)
+	if err != nil {
+		return nil, err
+	}
+	quit := v.Elem().FieldByName("shouldShutdown")
+	if !quit.IsValid() || quit.Type() != reflect.TypeFor[chan struct{}]() {
+		return nil, errZeroconf
+	}
+	return &service{p4, p6, *(*chan struct{})(quit.Addr().UnsafePointer())}, nil
 }
 
 func resolverSockets(r *zeroconf.Resolver) (*ipv4.PacketConn, *ipv6.PacketConn, error) {
@@ -73,7 +86,7 @@ func sockets(owner reflect.Value) (*ipv4.PacketConn, *ipv6.PacketConn, error) {
 			return (*ipv4.PacketConn)(p4.UnsafePointer()), (*ipv6.PacketConn)(p6.UnsafePointer()), nil
 		}
 	}
-	return nil, nil, errors.New("this version of zeroconf keeps its sockets elsewhere")
+	return nil, nil, errZeroconf
 }
 
 // closeSockets closes what there is of a pair.
