@@ -33,7 +33,7 @@ func bearer(token string) option { return header("Authorization", "Bearer "+toke
 
 // answer is what came back.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	body   []byte

@@ -20,7 +20,7 @@ const boxID = "k3x7abcdef"
 
 // box is an API on real rooms and a real authority, served on a real socket.
 type box struct {
-	t       *testing.T
+	t       testing.TB
 	api     *api.API
 	auth    *auth.Authority
 	rooms   *rooms
@@ -35,7 +35,7 @@ type box struct {
 	parts []api.Part
 }
 
-func newBox(t *testing.T, change ...func(*api.Config)) *box {
+func newBox(t testing.TB, change ...func(*api.Config)) *box {
 	t.Helper()
 	b := newUnserved(t, change...)
 	server, control := httptest.NewServer(b.api.Handler()), httptest.NewServer(b.api.Control())
@@ -48,7 +48,7 @@ func newBox(t *testing.T, change ...func(*api.Config)) *box {
 	return b
 }
 
-func newUnserved(t *testing.T, change ...func(*api.Config)) *box {
+func newUnserved(t testing.TB, change ...func(*api.Config)) *box {
 	t.Helper()
 	b := &box{t: t, log: new(safeBuffer), rooms: newRooms(), started: time.Now().Add(-90 * time.Second), parts: []api.Part{
 		{Name: "signaling", OK: true, Required: true}, {Name: "discovery", OK: true},

@@ -129,7 +129,7 @@ func (c *contract) validate(body []byte, location ...string) error {
 
 // checkAgainstDocument fails the test when an answer is not what the document
 // promises, or a request that succeeded is not what it asks for.
-func checkAgainstDocument(t *testing.T, a ask, got answer) {
+func checkAgainstDocument(t testing.TB, a ask, got answer) {
 	t.Helper()
 	u, err := url.Parse(a.url)
 	if err != nil {

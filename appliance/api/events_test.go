@@ -35,7 +35,7 @@ func (b *box) stream(token string) *events {
 }
 
 type events struct {
-	t     *testing.T
+	t     testing.TB
 	body  io.ReadCloser
 	lines *bufio.Reader
 }

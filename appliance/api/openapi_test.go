@@ -132,11 +132,13 @@ func (d *document) operation(rt route) object {
 	if detail := strings.TrimSpace(rt.detail + " " + rt.access.words()); detail != "" {
 		op["description"] = detail
 	}
-	if rt.access >= signedIn {
-		op["security"] = []any{object{"bearer": []any{}}, object{"cookie": []any{}}}
-	}
-	if rt.access == anyone {
-		op["security"] = []any{object{}, object{"bearer": []any{}}, object{"cookie": []any{}}}
+	switch bearer, cookie := (object{"bearer": []any{}}), (object{"cookie": []any{}}); {
+	case rt.access == open:
+		op["security"] = []any{}
+	case rt.access == anyone:
+		op["security"] = []any{object{}, bearer, cookie}
+	default:
+		op["security"] = []any{bearer, cookie}
 	}
 	if rt.body.in != nil {
 		op["requestBody"] = object{"required": true, "content": object{
