@@ -6,11 +6,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"signalbox/appliance/api"
 )
 
 // BenchmarkRequest is what a request costs the box, without the socket.
 func BenchmarkRequest(b *testing.B) {
-	box := newUnserved(b)
+	box := newUnserved(b, func(c *api.Config) { c.Logger = nil })
 	handler := box.api.Handler()
 	for _, c := range []struct{ name, method, path, token, body string }{
 		{"healthz", "GET", "/healthz", "", ""},

@@ -132,10 +132,11 @@ func (d *document) operation(rt route) object {
 	if detail := strings.TrimSpace(rt.detail + " " + rt.access.words()); detail != "" {
 		op["description"] = detail
 	}
-	switch bearer, cookie := (object{"bearer": []any{}}), (object{"cookie": []any{}}); {
-	case rt.access == open:
+	bearer, cookie := object{"bearer": []any{}}, object{"cookie": []any{}}
+	switch rt.access {
+	case open:
 		op["security"] = []any{}
-	case rt.access == anyone:
+	case anyone:
 		op["security"] = []any{object{}, bearer, cookie}
 	default:
 		op["security"] = []any{bearer, cookie}
