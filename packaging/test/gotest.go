@@ -21,6 +21,8 @@ type event struct {
 	Test       string
 	Output     string
 	Elapsed    float64 // seconds
+	// FailedBuild is the ImportPath that kept a package from being tested.
+	FailedBuild string
 }
 
 // goResults turns the events of one `go test -json` into counts. Only leaves
@@ -99,9 +101,6 @@ func (r *goResults) add(e event) {
 			r.output[key] = new(strings.Builder)
 		}
 		r.output[key].WriteString(e.Output)
-	case "build-fail":
-		r.broken[strings.Fields(key)[0]] = true
-		r.tally.fail(key+" does not build", r.take(key))
 	case "run":
 		if i := strings.LastIndexByte(key, '/'); i > len(e.Package) {
 			r.parents[key[:i]] = true
@@ -147,7 +146,10 @@ func (r *goResults) endTest(key string, e event) {
 // data race after the last test, or by running out of time.
 func (r *goResults) endPackage(e event) {
 	output := r.take(e.Package)
-	if e.Action == "fail" && !r.broken[e.Package] {
+	switch {
+	case e.FailedBuild != "": // what the compiler said is shown with the first package
+		r.tally.fail(e.Package+", "+e.FailedBuild+" does not build", r.take(e.FailedBuild))
+	case e.Action == "fail" && !r.broken[e.Package]:
 		r.tally.fail(e.Package, output)
 	}
 	if n := r.packages[e.Package]; n > 0 {
