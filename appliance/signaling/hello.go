@@ -168,7 +168,7 @@ func (s *Server) resumable(v *visit) *Session {
 	switch expires := sess.identity.Expires; {
 	case sess.ended != "":
 		v.reason = sess.ended
-	case counter < sess.confirmed, want.Ack >= sess.log.next() && !sess.recovered:
+	case counter < sess.confirmed, want.Ack >= sess.log.next() && sess.recovered == nil:
 		v.reason = resumeToken
 	case v.admitted && v.identity.Subject != sess.identity.Subject,
 		!v.admitted && !expires.IsZero() && v.now.After(expires),
@@ -201,11 +201,10 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	}
 	var due []receipt
 	if resumed {
-		due = sess.log.ack(v.hello.Resume.Ack, nil)
-		sess.log.skipTo(v.hello.Resume.Ack)
+		due = sess.caughtUpLocked(v.hello.Resume.Ack)
 	}
 	sess.issued++
-	sess.client, sess.addr, sess.recovered, sess.probeUntil = v.hello.Client, c.remote.Addr(), false, time.Time{}
+	sess.client, sess.addr, sess.recovered, sess.probeUntil = v.hello.Client, c.remote.Addr(), nil, time.Time{}
 	sess.conn, c.sess, c.token, c.heard = c, sess, sess.issued, v.now
 	c.cursor, c.acked = sess.log.acked+1, sess.committed
 	ice := s.cfg.ICE(c.local.Addr(), sess.identity)
@@ -232,6 +231,18 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	out.add(c)
 	out.flush()
 	return true
+}
+
+// caughtUpLocked takes the ack of a resume. After a crash the client may have
+// received frames that the journal never saw, under numbers that frames which
+// came since have been given again; those are numbered anew behind what it has.
+func (s *Session) caughtUpLocked(ack uint64) []receipt {
+	if s.recovered == nil || ack <= *s.recovered {
+		return s.log.ack(ack, nil)
+	}
+	due := s.log.ack(*s.recovered, nil)
+	s.log.rebase(ack)
+	return due
 }
 
 // welcome builds the Welcome frame. Session.mu is held.

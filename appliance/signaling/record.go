@@ -38,6 +38,7 @@ type lastingSeat struct {
 // numbers is the record under the session's id and a dot.
 type numbers struct {
 	done, confirmed, acked uint64
+	recovered              uint64 // Session.recovered plus one; 0: nil
 	log                    []loggedFrame
 }
 
@@ -75,6 +76,9 @@ func (s *Session) encode(promised uint64, ok bool, to map[string][]byte) uint64 
 		return promised // received and acknowledged meanwhile: nothing to keep
 	}
 	n := numbers{done: promised, confirmed: s.confirmed, acked: s.log.acked}
+	if s.recovered != nil {
+		n.recovered = *s.recovered + 1
+	}
 	for seq := s.log.acked + 1; seq < s.log.next(); seq++ {
 		e := s.log.at(seq)
 		f := loggedFrame{body: e.body}
@@ -101,7 +105,7 @@ func (s *Session) lastingLocked() []byte {
 
 func (n *numbers) append(b []byte) []byte {
 	b = append(b, recordVersion)
-	for _, v := range []uint64{n.done, n.confirmed, n.acked, uint64(len(n.log))} {
+	for _, v := range []uint64{n.done, n.confirmed, n.acked, n.recovered, uint64(len(n.log))} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, f := range n.log {
@@ -141,7 +145,7 @@ func (n *numbers) parse(b []byte) error {
 		b = b[size:]
 		return c
 	}
-	n.done, n.confirmed, n.acked = next(), next(), next()
+	n.done, n.confirmed, n.acked, n.recovered = next(), next(), next(), next()
 	count := next()
 	if b == nil || count > uint64(len(b)) { // each frame takes more than a byte
 		return errRecord
@@ -199,6 +203,11 @@ func (s *Server) restoreSessions() error {
 			}
 			sess.log.push(e)
 		}
+		last := sess.log.next() - 1
+		if n.recovered > 0 {
+			last = n.recovered - 1
+		}
+		sess.recovered = &last
 		s.wheel.schedule(sess, now.Add(s.cfg.ResumeWindow))
 	}
 	return nil
@@ -212,7 +221,7 @@ func (s *Server) restoreSession(id string, record []byte, now time.Time) {
 	}
 	sess := &Session{
 		srv: s, id: id, member: l.Member, identity: l.Identity, client: l.Client, issued: l.Issued,
-		detached: now, recovered: true, limits: s.cfg.newBuckets(now),
+		detached: now, limits: s.cfg.newBuckets(now),
 	}
 	s.sessions[id] = sess
 	s.roomsMu.Lock()

@@ -43,7 +43,7 @@ type Session struct {
 	issued    uint64 // counter of the newest resume token
 	confirmed uint64 // counter of the newest one the client has used or heard
 
-	recovered  bool // from the journal, and not resumed since
+	recovered  *uint64 // from the journal and not resumed since: the last seq it had then
 	holds      bool // candidates of its are held
 	dirty      bool // in the journal's set
 	rewrite    bool // its lasting part changed too

@@ -69,10 +69,12 @@ func (u *unacked) ack(seq uint64, due []receipt) []receipt {
 	return due
 }
 
-// skipTo continues numbering after seq, which the log never assigned: a client
-// may have received frames that a crash took out of the journal.
-func (u *unacked) skipTo(seq uint64) {
-	if u.n == 0 && seq > u.acked {
-		u.acked = seq
+// rebase continues numbering after seq: the frames still in the log become
+// seq+1, seq+2 and so on.
+func (u *unacked) rebase(seq uint64) {
+	moved := unacked{acked: seq}
+	for old := u.acked + 1; old < u.next(); old++ {
+		moved.push(*u.at(old))
 	}
+	*u = moved
 }

@@ -1,0 +1,244 @@
+// Package appliance builds a box out of its parts, runs them, and stops them.
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"signalbox/appliance/api"
+	"signalbox/appliance/auth"
+	"signalbox/appliance/config"
+	"signalbox/appliance/control"
+	"signalbox/appliance/keys"
+	"signalbox/appliance/room"
+	"signalbox/appliance/signaling"
+	"signalbox/appliance/store"
+	"signalbox/appliance/trust"
+	"signalbox/discovery"
+	"signalbox/turn"
+)
+
+// Appliance is one box. New, Run, and Close for one that never ran.
+type Appliance struct {
+	cfg     config.Config
+	log     *slog.Logger
+	started time.Time
+	ready   chan struct{}
+
+	store     *store.Store
+	authority *auth.Authority
+	trust     *trust.Authority
+	relay     *turn.Server
+	signaling *signaling.Server
+	discovery *discovery.Responder // nil when turned off
+	api       *api.API
+	http      []*site
+	control   net.Listener
+}
+
+// New opens the data folder and binds every socket, so that port 0 has become
+// a port, but serves nothing yet.
+func New(cfg config.Config) (a *Appliance, err error) {
+	a = &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if a.cfg.Site.Name == "" {
+		a.cfg.Site.Name, _ = os.Hostname()
+	}
+	a.cfg.Store.Dir, a.cfg.Store.Logger = cfg.Data, a.part("store")
+	if a.store, err = store.Open(a.cfg.Store); err != nil {
+		return nil, err
+	}
+	if told := a.store.Recovery().String(); told != "" {
+		a.log.Warn("the store was recovered", "component", "store", "reason", told)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, step := range []func(context.Context) error{
+		a.buildAuth, a.bind, a.buildTrust, a.buildRelay, a.buildSignaling, a.buildDiscovery, a.buildAPI,
+	} {
+		if err = step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// part is the logger of a part.
+func (a *Appliance) part(name string) *slog.Logger { return a.log.With("component", name) }
+
+func (a *Appliance) buildAuth(ctx context.Context) error {
+	key, err := keys.Box(ctx, a.store)
+	if err != nil {
+		return fmt.Errorf("box key: %w", err)
+	}
+	cfg := a.cfg.Auth
+	cfg.Invites, cfg.Revocations, cfg.Logger = a.store, a.store, a.part("auth")
+	a.authority, err = auth.New(cfg, key, a.store.BoxID())
+	return err
+}
+
+func (a *Appliance) buildTrust(context.Context) error {
+	cfg := a.cfg.TLS
+	cfg.Label = a.cfg.Site.Name + " " + a.store.BoxID()
+	cfg.Names, cfg.Addrs = a.names, ownAddrs
+	cfg.Keys, cfg.Logger = a.store, a.part("trust")
+	var err error
+	a.trust, err = trust.New(cfg)
+	return err
+}
+
+func (a *Appliance) buildRelay(ctx context.Context) error {
+	secret, err := keys.Relay(ctx, a.store)
+	if err != nil {
+		return fmt.Errorf("relay secret: %w", err)
+	}
+	cfg := a.cfg.Turn
+	cfg.Logger = a.part("turn")
+	a.relay, err = turn.New(cfg, secret)
+	return err
+}
+
+func (a *Appliance) buildSignaling(ctx context.Context) error {
+	epoch, err := a.store.NextIncarnation(ctx)
+	if err != nil {
+		return fmt.Errorf("count this start: %w", err)
+	}
+	resume, err := keys.Resume(ctx, a.store)
+	if err != nil {
+		return fmt.Errorf("resume key: %w", err)
+	}
+	cfg := a.cfg.Signaling
+	cfg.Authority, cfg.Journal, cfg.Rooms, cfg.ICE = a.authority, a.store, a.store, a.ice
+	cfg.ResumeKey, cfg.Box, cfg.Epoch, cfg.Limits = resume, a.store.BoxID(), epoch, room.Limits{}
+	cfg.Logger = a.part("signaling")
+	if a.signaling, err = signaling.New(cfg); err != nil {
+		return err
+	}
+	a.authority.OnRevoke(func(auth.Revocation) { a.signaling.EndRevoked() })
+	return nil
+}
+
+func (a *Appliance) buildDiscovery(context.Context) error {
+	if !a.cfg.Discovery.Enabled {
+		return nil
+	}
+	cfg := a.cfg.Discovery
+	cfg.Logger = a.part("discovery")
+	var err error
+	a.discovery, err = discovery.New(cfg, a.announcement())
+	return err
+}
+
+func (a *Appliance) buildAPI(context.Context) error {
+	registry, err := a.metrics()
+	if err != nil {
+		return err
+	}
+	a.api, err = api.New(api.Config{
+		BoxID: a.store.BoxID(), Rooms: a.signaling, Tokens: a.authority, Invites: a.authority, Box: box{a}, Relay: box{a},
+		Archive: a.store, StoreFull: store.ErrFull, Registry: registry, Logger: a.part("api"),
+	})
+	if err != nil {
+		return err
+	}
+	a.control, err = control.Listen(a.cfg.Data)
+	return err
+}
+
+// announcement is what the box says about itself by mDNS.
+func (a *Appliance) announcement() discovery.Announcement {
+	port := uint16(0)
+	for _, s := range a.http {
+		if port == 0 || s.secure {
+			port = netip.MustParseAddrPort(s.listener.Addr().String()).Port()
+		}
+	}
+	return discovery.Announcement{Port: port, TXT: discovery.Attributes{
+		discovery.KeyID: a.store.BoxID(), discovery.KeyVersion: a.cfg.Version, discovery.KeyPath: signalPath,
+		discovery.KeySite: a.cfg.Site.Name, discovery.KeyRole: "edge", discovery.KeyUp: "0",
+		discovery.KeyFingerprint: a.trust.Fingerprint()[:16],
+	}}
+}
+
+// Ready is closed once everything serves.
+func (a *Appliance) Ready() <-chan struct{} { return a.ready }
+
+// Run serves until ctx is cancelled or a part fails, and waits for every part.
+// The store closes last: what a part writes while stopping must still land.
+func (a *Appliance) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.store.Close()) }()
+	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStore()
+	stored := make(chan error, 1)
+	go func() { stored <- supervise(storeCtx, "store", a.store.Run) }()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return supervise(ctx, "signaling", a.signaling.Run) })
+	g.Go(func() error { return supervise(ctx, "turn relay", a.relay.Run) })
+	g.Go(func() error { return supervise(ctx, "trust", a.trust.Run) })
+	if a.discovery != nil {
+		g.Go(func() error { return supervise(ctx, "discovery", a.discovery.Run) })
+	}
+	g.Go(func() error { return supervise(ctx, "http", a.serve) })
+	g.Go(func() error { // a store that has failed stops the box
+		select {
+		case err := <-stored:
+			stored <- err
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	a.log.Info("box serves", "site", a.cfg.Site.Name, "node", a.store.BoxID(), "version", a.cfg.Version)
+	close(a.ready)
+	err = g.Wait()
+	stopStore()
+	return errors.Join(err, <-stored)
+}
+
+// supervise runs one part. A part that returns while ctx is live has failed,
+// even when it returns nil; a part stopped through ctx has not.
+func supervise(ctx context.Context, part string, run func(context.Context) error) error {
+	err := run(ctx)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("stopped by itself")
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+// Close undoes New for a box that never ran.
+func (a *Appliance) Close() {
+	for _, s := range a.http {
+		_ = s.listener.Close()
+	}
+	if a.control != nil {
+		_ = a.control.Close()
+	}
+	if a.api != nil {
+		_ = a.api.Close()
+	}
+	if a.relay != nil {
+		a.relay.Close()
+	}
+	if a.store != nil {
+		_ = a.store.Close()
+	}
+}
+
+var _ http.Handler = (*signaling.Server)(nil)

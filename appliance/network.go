@@ -1,0 +1,143 @@
+package appliance
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"signalbox/appliance/auth"
+	"signalbox/appliance/signaling"
+)
+
+// relayTTL is how long relay credentials are good. Live sessions get new ones
+// at half of it.
+const relayTTL = 12 * time.Hour
+
+// ownAddrs lists the unicast addresses of the box, loopback left out.
+func ownAddrs() []netip.Addr {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, f := range found {
+		p, err := netip.ParsePrefix(f.String())
+		if err == nil && (p.Addr().IsGlobalUnicast() || p.Addr().IsLinkLocalUnicast() && p.Addr().Is4()) {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return addrs
+}
+
+// names are the host names the box answers to.
+func (a *Appliance) names() []string {
+	host := cmp.Or(a.cfg.Discovery.Host, "signalbox")
+	return []string{host + ".local", host}
+}
+
+// relayHost picks the relay's address for a client that reached the box at
+// local: the same one, since that is known to work. A client on the box itself
+// gets an address of the LAN, because browsers do not relay over loopback.
+func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool) {
+	if len(served) == 0 {
+		return netip.AddrPort{}, false
+	}
+	local = local.Unmap().WithZone("")
+	rank := func(ap netip.AddrPort) int {
+		addr := ap.Addr().WithZone("")
+		switch {
+		case addr == local && !local.IsLoopback():
+			return 0
+		case addr.Is4() == local.Is4() && addr.IsGlobalUnicast():
+			return 1
+		case addr == local:
+			return 2
+		case addr.IsGlobalUnicast():
+			return 3
+		}
+		return 4
+	}
+	return slices.MinFunc(served, func(x, y netip.AddrPort) int { return cmp.Compare(rank(x), rank(y)) }), true
+}
+
+// relayURLs are the STUN and TURN URLs (RFC 7064, RFC 7065) for a client that
+// reached the box at local.
+func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
+	udp, tcp := a.relay.Addrs()
+	if at, ok := relayHost(udp, local); ok {
+		stun = append(stun, "stun:"+at.String())
+		turn = append(turn, "turn:"+at.String()+"?transport=udp")
+	}
+	if at, ok := relayHost(tcp, local); ok {
+		turn = append(turn, "turn:"+at.String()+"?transport=tcp")
+	}
+	return stun, turn
+}
+
+// ice is what a welcome carries.
+func (a *Appliance) ice(local netip.Addr, id auth.Identity) signaling.ICE {
+	stun, turn := a.relayURLs(local)
+	c := a.relay.Credential(id.Subject, relayTTL)
+	return signaling.ICE{
+		Servers: []signaling.ICEServer{{URLs: stun}, {URLs: turn, Username: c.Username, Credential: c.Password}},
+		Expires: c.Expires.UnixMilli(),
+	}
+}
+
+// Addrs are the addresses a box is bound to.
+type Addrs struct{ HTTP, HTTPS, TURN []string }
+
+// Addrs are the bound addresses, with the ports that port 0 has become.
+func (a *Appliance) Addrs() Addrs {
+	addrs := Addrs{HTTP: []string{}, HTTPS: []string{}, TURN: []string{}}
+	for _, s := range a.http {
+		if s.secure {
+			addrs.HTTPS = append(addrs.HTTPS, s.listener.Addr().String())
+		} else {
+			addrs.HTTP = append(addrs.HTTP, s.listener.Addr().String())
+		}
+	}
+	udp, _ := a.relay.Addrs()
+	for _, ap := range udp {
+		addrs.TURN = append(addrs.TURN, ap.String())
+	}
+	return addrs
+}
+
+// BaseURLs are where people reach the box, the best first: on the box itself
+// by plain HTTP on localhost, which browsers hold for secure; from elsewhere by
+// HTTPS on each address.
+func (a *Appliance) BaseURLs() []string {
+	var local, remote []string
+	for _, s := range a.http {
+		ap := netip.MustParseAddrPort(s.listener.Addr().String())
+		scheme := "http"
+		if s.secure {
+			scheme = "https"
+		}
+		hosts := []string{ap.Addr().String()}
+		if ap.Addr().IsUnspecified() {
+			hosts = nil
+			for _, addr := range ownAddrs() {
+				if addr.Is4() {
+					hosts = append(hosts, addr.String())
+				}
+			}
+			if !s.secure {
+				local = append(local, "http://localhost:"+strconv.Itoa(int(ap.Port())))
+			}
+		}
+		for _, host := range hosts {
+			url := scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(ap.Port())))
+			if s.secure {
+				remote = append([]string{url}, remote...)
+			} else {
+				remote = append(remote, url)
+			}
+		}
+	}
+	return append(local, remote...)
+}

@@ -1,0 +1,119 @@
+package appliance
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"signalbox/webui"
+)
+
+const signalPath = "/v1/signal"
+
+// Bounds of the HTTP servers.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 16 << 10
+	stopTimeout   = 3 * time.Second
+)
+
+// site is one address on which the box serves HTTP or HTTPS.
+type site struct {
+	listener net.Listener
+	secure   bool
+}
+
+// bind opens the HTTP and HTTPS addresses.
+func (a *Appliance) bind(context.Context) error {
+	for _, group := range []struct {
+		key    string
+		addrs  []string
+		secure bool
+	}{{"http.listen", a.cfg.HTTP.Listen, false}, {"http.https", a.cfg.HTTP.HTTPS, true}} {
+		for _, addr := range group.addrs {
+			l, err := net.Listen("tcp", addr)
+			switch {
+			case errors.Is(err, syscall.EADDRINUSE):
+				return fmt.Errorf("%s is in use; stop the program that has it, or set %s", addr, group.key)
+			case err != nil:
+				return fmt.Errorf("listen on %s (%s): %w", addr, group.key, err)
+			}
+			a.http = append(a.http, &site{listener: l, secure: group.secure})
+		}
+	}
+	if len(a.http) == 0 {
+		return errors.New("http.listen and http.https are both empty; nobody could reach the box")
+	}
+	return nil
+}
+
+// handler is everything the box serves to the network.
+func (a *Appliance) handler() http.Handler {
+	mux := http.NewServeMux()
+	served := a.api.Handler()
+	for _, path := range []string{"/v1/", "/healthz", "/readyz", "/metrics", "/.well-known/signalbox"} {
+		mux.Handle(path, served)
+	}
+	mux.Handle(signalPath, a.signaling)
+	mux.HandleFunc("GET /trust/ca.crt", a.serveRoot)
+	mux.Handle("/", webui.Handler(webui.Options{}))
+	return mux
+}
+
+// serveRoot hands out the certificate that devices install to trust the box.
+// It is public, and worth nothing without the fingerprint from another source.
+func (a *Appliance) serveRoot(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/x-x509-ca-cert")
+	w.Header().Set("Content-Disposition", `attachment; filename="signalbox-ca.crt"`)
+	_, _ = w.Write(a.trust.RootPEM())
+}
+
+// serve runs the HTTP servers until ctx is cancelled. Signaling closes its own
+// sockets, which Shutdown does not know.
+func (a *Appliance) serve(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	run := func(l net.Listener, h http.Handler) {
+		server := &http.Server{
+			Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+			ErrorLog: slog.NewLogLogger(a.part("http").Handler(), slog.LevelDebug), // broken handshakes of strangers
+		}
+		g.Go(func() error {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %v: %w", l.Addr(), err)
+			}
+			return nil
+		})
+		g.Go(func() error {
+			<-ctx.Done()
+			_ = a.api.Close()
+			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			if server.Shutdown(late) != nil {
+				return server.Close()
+			}
+			return nil
+		})
+	}
+	handler := a.handler()
+	for _, s := range a.http {
+		l := s.listener
+		if s.secure {
+			l = tls.NewListener(l, a.trust.TLSConfig())
+		}
+		run(l, handler)
+	}
+	run(a.control, a.api.Control())
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
