@@ -64,6 +64,7 @@ func DecodeDelta(b []byte) (Delta, error) {
 		delta.rooms = append(delta.rooms, rd)
 	}
 	if !delta.full {
+		delta.listKeys()
 		delta.trails = d.trails(&delta)
 	}
 	if err := d.done(); err != nil {
@@ -155,27 +156,23 @@ func (d *decoder) member(id string, m mark) Member {
 }
 
 // trails reads what every change after since touched.
-func (d *decoder) trails(delta *Delta) map[Origin][]key {
-	var keys []key
-	for i := range delta.rooms {
-		keys = append(keys, delta.rooms[i].keys()...)
-	}
-	trails := map[Origin][]key{}
+func (d *decoder) trails(delta *Delta) map[Origin][]uint32 {
+	trails := map[Origin][]uint32{}
 	for _, o := range d.origins {
 		n := delta.known[o] - delta.since[o]
 		if n > uint64(len(d.b)) {
 			d.fail("cut short")
 		}
-		for range n {
-			i := d.number(0, math.MaxUint64)
-			if i >= uint64(len(keys)) {
-				d.fail("key %d of %d", i, len(keys))
-			}
-			if d.err != nil {
-				return nil
-			}
-			trails[o] = append(trails[o], keys[i])
+		if n == 0 || d.err != nil {
+			continue
 		}
+		trail := make([]uint32, n)
+		for i := range trail {
+			if trail[i] = uint32(d.number(0, math.MaxUint32)); int(trail[i]) >= len(delta.keys) {
+				d.fail("key %d of %d", trail[i], len(delta.keys))
+			}
+		}
+		trails[o] = trail
 	}
 	return trails
 }

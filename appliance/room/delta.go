@@ -14,8 +14,11 @@ type Delta struct {
 	since      Vector // what the receiver has to know; nothing when full
 	known, met Vector // contexts of the sender
 	clock      uint64
-	rooms      []roomDelta      // by name
-	trails     map[Origin][]key // what each change after since touched; nil when full
+	rooms      []roomDelta // by name
+
+	// What each change after since touched, as places in keys; nil when full.
+	trails map[Origin][]uint32
+	keys   []key
 }
 
 // roomDelta is what is left of the keys of one room that were touched.
@@ -58,8 +61,8 @@ func (s *State) Delta(since Vector) Delta {
 	if len(since) == 0 {
 		return s.Snapshot()
 	}
-	d := Delta{since: Vector{}, known: s.known.Clone(), met: s.met.Clone(), clock: s.clock, trails: map[Origin][]key{}}
-	rooms := map[string]*touched{}
+	d := Delta{since: Vector{}, known: s.known.Clone(), met: s.met.Clone(), clock: s.clock}
+	trails, rooms := map[Origin][]key{}, map[string]*touched{}
 	for origin, counter := range s.known {
 		if from := min(counter, since[origin]); from > 0 {
 			d.since[origin] = from
@@ -69,7 +72,7 @@ func (s *State) Delta(since Vector) Delta {
 			return s.Snapshot()
 		}
 		if len(keys) > 0 {
-			d.trails[origin] = keys
+			trails[origin] = keys
 		}
 		for _, k := range keys {
 			if rooms[k.room] == nil {
@@ -85,7 +88,39 @@ func (s *State) Delta(since Vector) Delta {
 		}
 		d.rooms = append(d.rooms, r.delta(*rooms[name]))
 	}
+	d.setTrails(trails)
 	return d
+}
+
+// setTrails says, by their places, what keys each change touched.
+func (d *Delta) setTrails(trails map[Origin][]key) {
+	d.listKeys()
+	places := make(map[key]uint32, len(d.keys))
+	for i, k := range d.keys {
+		places[k] = uint32(i)
+	}
+	d.trails = make(map[Origin][]uint32, len(trails))
+	for origin, keys := range trails {
+		trail := make([]uint32, 0, len(keys))
+		for _, k := range keys {
+			trail = append(trail, places[k])
+		}
+		d.trails[origin] = trail
+	}
+}
+
+// listKeys lists what a trail can name, in the order in which it is encoded.
+func (d *Delta) listKeys() {
+	for i := range d.rooms {
+		rd := &d.rooms[i]
+		d.keys = append(d.keys, key{kind: wholeRoom, room: rd.name}, key{kind: roomSettings, room: rd.name})
+		for _, k := range rd.metadata {
+			d.keys = append(d.keys, key{kind: roomMetadata, room: rd.name, id: k.id})
+		}
+		for _, k := range rd.members {
+			d.keys = append(d.keys, key{kind: roomMember, room: rd.name, id: k.id})
+		}
+	}
 }
 
 // touched collects the keys of one room that changes touched.

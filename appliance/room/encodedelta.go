@@ -30,19 +30,13 @@ func (d Delta) Encode() []byte {
 	}
 	e.number(d.clock)
 
-	places := map[key]uint64{}
 	e.length(len(d.rooms))
 	for i := range d.rooms {
 		e.room(&d.rooms[i])
-		if !d.full {
-			for _, k := range d.rooms[i].keys() {
-				places[k] = uint64(len(places))
-			}
-		}
 	}
 	for _, o := range origins {
-		for _, k := range d.trails[o] {
-			e.number(places[k])
+		for _, place := range d.trails[o] {
+			e.number(uint64(place))
 		}
 	}
 	return e.b
@@ -70,17 +64,4 @@ func (e *encoder) room(rd *roomDelta) {
 	}
 	encodeKeyed(e, rd.metadata, e.json)
 	encodeKeyed(e, rd.members, e.member)
-}
-
-// keys numbers what a room's part of a delta can be named by in a trail.
-func (rd *roomDelta) keys() []key {
-	keys := make([]key, 0, 2+len(rd.metadata)+len(rd.members))
-	keys = append(keys, key{kind: wholeRoom, room: rd.name}, key{kind: roomSettings, room: rd.name})
-	for _, k := range rd.metadata {
-		keys = append(keys, key{kind: roomMetadata, room: rd.name, id: k.id})
-	}
-	for _, k := range rd.members {
-		keys = append(keys, key{kind: roomMember, room: rd.name, id: k.id})
-	}
-	return keys
 }

@@ -1,5 +1,7 @@
 package room
 
+import "slices"
+
 // A key names what one change touched. A delta carries, of each key touched
 // since, all that is left there.
 type key struct {
@@ -24,10 +26,10 @@ type trail struct {
 	keys []key
 }
 
-// maxTrail is how many changes of an origin a trail remembers at least; it
-// forgets the older ones when there are twice as many. At 48 bytes a change
-// that is 200 KB for each box.
-const maxTrail = 2048
+// trailLength is how many changes of an origin a trail remembers at least; it
+// forgets the older ones when there are twice as many. At 40 bytes a change
+// that is 160 KB at most for each box.
+const trailLength = 2048
 
 // record notes the next change of an origin, of which base are known already.
 func (s *State) record(origin Origin, base uint64, k key) {
@@ -38,9 +40,8 @@ func (s *State) record(origin Origin, base uint64, k key) {
 		s.dropOlderTrails(origin)
 	}
 	t.keys = append(t.keys, k)
-	if excess := len(t.keys) - maxTrail; excess >= maxTrail {
-		// Into a new array: deltas share the old one.
-		t.keys = append(make([]key, 0, 2*maxTrail), t.keys[excess:]...)
+	if excess := len(t.keys) - s.trailLength; excess >= s.trailLength {
+		t.keys = slices.Delete(t.keys, 0, excess)
 		t.base += uint64(excess)
 	}
 }
@@ -65,6 +66,5 @@ func (s *State) since(origin Origin, counter uint64) ([]key, bool) {
 	if t == nil || counter < t.base {
 		return nil, false
 	}
-	keys := t.keys[counter-t.base:]
-	return keys[:len(keys):len(keys)], true
+	return t.keys[counter-t.base:], true
 }

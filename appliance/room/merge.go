@@ -154,8 +154,8 @@ func (s *State) mergeTrails(d *Delta) {
 			delete(s.trails, origin) // what it touched in between is not said
 			continue
 		}
-		for i, k := range d.trails[origin][ours-d.since[origin]:] {
-			s.record(origin, ours+uint64(i), k)
+		for i, place := range d.trails[origin][ours-d.since[origin]:] {
+			s.record(origin, ours+uint64(i), d.keys[place])
 		}
 	}
 }

@@ -18,9 +18,10 @@ type State struct {
 	// met is never ahead.
 	known, met Vector
 
-	trails map[Origin]*trail
-	rooms  map[string]*room
-	count  int // of those in rooms that exist
+	trails      map[Origin]*trail
+	trailLength int
+	rooms       map[string]*room
+	count       int // of those in rooms that exist
 }
 
 // room is what is left of the writes to one room. It exists while header holds
@@ -42,13 +43,14 @@ type room struct {
 // box needs an incarnation of its own.
 func New(origin Origin, limits Limits) *State {
 	return &State{
-		origin: origin,
-		tag:    runTag(origin),
-		limits: limits.withDefaults(),
-		known:  Vector{},
-		met:    Vector{},
-		trails: map[Origin]*trail{},
-		rooms:  map[string]*room{},
+		origin:      origin,
+		tag:         runTag(origin),
+		limits:      limits.withDefaults(),
+		known:       Vector{},
+		met:         Vector{},
+		trails:      map[Origin]*trail{},
+		trailLength: trailLength,
+		rooms:       map[string]*room{},
 	}
 }
 
