@@ -92,11 +92,12 @@ export class Peer extends Emitter {
     return {iceTransportPolicy: iceTransportPolicy ?? 'all', ...rtc, iceServers};
   }
 
-  #useServers() {
+  /** @param {string} [text] */
+  #useServers(text = 'took over renewed relay credentials') {
     if (this.status === 'closed') return;
     try {
       this.pc.setConfiguration(this.#configuration());
-      this.emit('step', {text: 'took over renewed relay credentials'});
+      this.emit('step', {text});
     } catch (error) {
       this.#failed('configuration', error);
     }
@@ -188,6 +189,16 @@ export class Peer extends Emitter {
   /** Looks for a new way between the two sides, keeping media and tracks. */
   restartIce() {
     this.#mender.restart('asked for');
+  }
+
+  /**
+   * Changes how the connection may be made, and makes it anew that way.
+   * @param {Pick<PeerOptions, 'iceTransportPolicy' | 'relayTransport'>} change
+   */
+  configure(change) {
+    this.#options = {...this.#options, ...change};
+    this.#useServers('took over other relay settings');
+    this.restartIce();
   }
 
   /** The pair of candidates in use, its relay protocol, and what flows: see stats.js. */

@@ -21,6 +21,7 @@ const MAX_HELD = 1024;
  * @property {{key: string, data: any, version: number, from?: string}} state
  * @property {Receipt} receipt     what became later of a message that was stored
  * @property {{member: string, gen: number}} incoming  somebody offers a call: answer with room.peer(member)
+ * @property {{me: string}} rejoined  after a reset; every call has to be made anew
  * @property {SignalboxError} lost the room cannot be joined again
  */
 
@@ -38,6 +39,8 @@ export class Room extends Emitter {
   /** @type {Frame[] | undefined} held until the application has seen the room, then undefined */
   #held = [];
   #calls;
+  /** Whether a reset was not followed by a snapshot yet. */
+  #again = false;
 
   capacity = 0;
   description = '';
@@ -172,6 +175,7 @@ export class Room extends Emitter {
 
   /** A new session took over: the old one's calls cannot be negotiated any further. */
   reset() {
+    this.#again = this.status === 'joined';
     this.#calls.orphan();
     this.enter();
   }
@@ -198,7 +202,12 @@ export class Room extends Emitter {
     if (!changes || this.status === 'left') return;
     this.status = 'joined';
     this.#retry.reset();
-    if (!first) return changes.forEach((change) => this.#tell(change));
+    if (!first) {
+      changes.forEach((change) => this.#tell(change));
+      if (this.#again) this.emit('rejoined', {me: this.me});
+      this.#again = false;
+      return;
+    }
     this.#entered.resolve(undefined);
     // Whoever awaits the join gets to add listeners before anything is delivered.
     setTimeout(() => this.#release(), 0);

@@ -19,7 +19,7 @@ import {PageStorage} from './storage.js';
 export {SignalboxError};
 export {closeRules} from './codes.js';
 export {diagnose} from './diagnose.js';
-export {filterServers} from './ice.js';
+export {filterServers, relayTransport} from './ice.js';
 export {firstFrame, readStats, Rates} from './stats.js';
 
 const CLIENT = 'signalbox.js/1';

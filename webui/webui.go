@@ -1,0 +1,59 @@
+// Package webui serves the box's pages and its browser client library. The
+// files are embedded and need no build step; what a page loads is compressed
+// once at start and cached by browsers for good, under a name that changes with
+// the content.
+//
+//	/                     the console
+//	/call                 the test call
+//	/client/signalbox.js  the browser client library, for pages of anyone's
+//	/static/HASH/…        what the two pages load
+package webui
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/http"
+)
+
+//go:embed client/*.js assets/*.html assets/*.css assets/*.svg assets/*/*.js
+var embedded embed.FS
+
+// Options are what Handler may be told.
+type Options struct {
+	// Files replaces the embedded files, to work on the pages without building
+	// again: os.DirFS("webui"). They are read once. Nil is the embedded ones.
+	Files fs.FS
+}
+
+// Handler serves the pages. It answers GET and HEAD, sets its own security
+// headers on every answer, and says 404 to every path it does not know. It
+// panics when a page names a file that does not exist.
+func Handler(opts Options) http.Handler {
+	files := opts.Files
+	if files == nil {
+		files = embedded
+	}
+	answers, err := load(files)
+	if err != nil {
+		panic(fmt.Sprintf("webui: %v", err))
+	}
+	return answers
+}
+
+// site maps paths to what is served there. It does not change once made.
+type site map[string]*answer
+
+func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setSecurity(w.Header())
+	a, ok := s[r.URL.Path]
+	switch {
+	case !ok:
+		http.Error(w, fmt.Sprintf("there is no page %.200q here; the console is at /", r.URL.Path), http.StatusNotFound)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, fmt.Sprintf("%.20q is not for pages; use GET", r.Method), http.StatusMethodNotAllowed)
+	default:
+		a.serve(w, r)
+	}
+}
