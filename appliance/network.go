@@ -35,7 +35,7 @@ func ownAddrs() []netip.Addr {
 // names are the host names the box answers to.
 func (a *Appliance) names() []string {
 	host := cmp.Or(a.cfg.Discovery.Host, "signalbox")
-	return []string{host + ".local", host}
+	return []string{host + ".local"}
 }
 
 // relayHost picks the relay's address for a client that reached the box at

@@ -139,9 +139,11 @@ type Send struct {
 // Counts are what a client has seen go wrong; all zero in a sound exchange.
 type Counts struct {
 	Connects, Resumes int
-	Gaps              int // server frames missing: the box broke its promise
-	Reset             int // resumes refused
-	Repeats           int // frames dropped by (from, mid)
+	Gaps              int      // server frames missing: the box broke its promise
+	Reset             int      // resumes refused
+	Repeats           int      // frames dropped by (from, mid)
+	Resets            []string // and why
+	Last              error    // how the last socket ended
 }
 
 // Client is one session. It reconnects and resumes by itself until Run ends.
@@ -241,6 +243,9 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		c.mu.Lock()
+		c.counts.Last = err
+		c.mu.Unlock()
 		var closed *websocket.CloseError
 		if errors.As(err, &closed) && closed.Code >= 4500 {
 			return fmt.Errorf("%w: %w", ErrRefused, err)

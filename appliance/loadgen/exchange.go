@@ -89,6 +89,7 @@ func (c *Client) welcomeLocked(ws *websocket.Conn, f Frame) error {
 	} else {
 		if c.session != "" {
 			c.counts.Reset++
+			c.counts.Resets = append(c.counts.Resets, f.Reason)
 		}
 		c.in, c.inAcked, c.next, c.unacked = 0, 0, 1, nil
 		c.seen = make(map[string]*midWindow)

@@ -105,7 +105,7 @@ func (l *ledger) note(t *testing.T, who string, f loadgen.Frame) {
 
 // chaos runs four devices that all send to all until the cutter has made its
 // cuts, and then some; disturb may do worse meanwhile.
-func chaos(t *testing.T, b *box, c *cutter, disturb func(stop <-chan struct{})) {
+func chaos(t *testing.T, b *box, c *cutter, every time.Duration, disturb func(stop <-chan struct{})) {
 	const devices, after = 4, 200
 	ledgers := make([]ledger, devices)
 	clients := make([]*loadgen.Client, devices)
@@ -133,7 +133,7 @@ func chaos(t *testing.T, b *box, c *cutter, disturb func(stop <-chan struct{})) 
 				}
 				c.mu.Unlock()
 				more--
-				time.Sleep(4 * time.Millisecond)
+				time.Sleep(every)
 			}
 		})
 	}
@@ -165,7 +165,7 @@ func chaos(t *testing.T, b *box, c *cutter, disturb func(stop <-chan struct{})) 
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := client.Unacked(); n > 0 {
-			t.Errorf("device-%d: %d frames never acknowledged", i, n)
+			t.Errorf("device-%d: %d frames never acknowledged; %+v", i, n, client.Counts())
 		}
 	}
 	time.Sleep(time.Second)
@@ -196,7 +196,7 @@ func TestChaosCuts(t *testing.T) {
 	if testing.Short() {
 		cuts = 200
 	}
-	chaos(t, b, &cutter{to: b.listener.Addr().String(), rng: rand.New(rand.NewPCG(7, 11)), left: cuts}, nil)
+	chaos(t, b, &cutter{to: b.listener.Addr().String(), rng: rand.New(rand.NewPCG(7, 11)), left: cuts}, 4*time.Millisecond, nil)
 }
 
 // The same while the box itself is killed and started again and again.
@@ -206,7 +206,7 @@ func TestChaosKills(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 5))
 	c := &cutter{to: addr, rng: rand.New(rand.NewPCG(13, 17)), left: 300}
 	kills := 0
-	chaos(t, b, c, func(stop <-chan struct{}) {
+	chaos(t, b, c, 15*time.Millisecond, func(stop <-chan struct{}) {
 		for {
 			select {
 			case <-stop:

@@ -100,6 +100,7 @@ type visit struct {
 	identity auth.Identity
 	admitted bool   // identity comes from a token, or from open admission for a new session
 	reason   string // why the resume it asked for is not given
+	counter  uint64 // of the resume token it showed
 	now      time.Time
 }
 
@@ -153,8 +154,8 @@ func (s *Server) identify(v *visit) (err error) {
 // resumable finds the session a hello wants to continue, or notes why it cannot.
 func (s *Server) resumable(v *visit) *Session {
 	want := v.hello.Resume
-	counter, ok := s.checkResumeToken(want.Session, want.Token)
-	if !ok {
+	var ok bool
+	if v.counter, ok = s.checkResumeToken(want.Session, want.Token); !ok {
 		v.reason = resumeToken
 		return nil
 	}
@@ -168,7 +169,7 @@ func (s *Server) resumable(v *visit) *Session {
 	switch expires := sess.identity.Expires; {
 	case sess.ended != "":
 		v.reason = sess.ended
-	case counter < sess.confirmed, want.Ack >= sess.log.next() && sess.recovered == nil:
+	case v.counter < sess.confirmed, want.Ack >= sess.log.next() && sess.recovered == nil:
 		v.reason = resumeToken
 	case v.admitted && v.identity.Subject != sess.identity.Subject,
 		!v.admitted && !expires.IsZero() && v.now.After(expires),
@@ -203,7 +204,7 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	if resumed {
 		due = sess.caughtUpLocked(v.hello.Resume.Ack)
 	}
-	sess.issued++
+	sess.issued = max(sess.issued, v.counter) + 1 // the journal may be behind
 	sess.client, sess.addr, sess.recovered, sess.probeUntil = v.hello.Client, c.remote.Addr(), nil, time.Time{}
 	sess.conn, c.sess, c.token, c.heard = c, sess, sess.issued, v.now
 	c.cursor, c.acked = sess.log.acked+1, sess.committed
@@ -245,11 +246,14 @@ func (s *Session) caughtUpLocked(ack uint64) []receipt {
 	return due
 }
 
-// welcome builds the Welcome frame. Session.mu is held.
+// welcome builds the Welcome frame. Its ack is what is on disk, not what has
+// been accepted: a client drops what is acknowledged, and the box may crash
+// before the rest is safe. What the client sends twice for it is passed over.
+// Session.mu is held.
 func (s *Server) welcome(sess *Session, v *visit, ice ICE, resumed bool) Welcome {
 	return Welcome{
 		Type: "welcome", Session: sess.id, Member: sess.member, Resumed: resumed, Reason: v.reason,
-		Resume: s.resumeToken(sess.id, sess.issued), Epoch: s.cfg.Epoch, Ack: sess.in, Time: v.now.UnixMilli(),
+		Resume: s.resumeToken(sess.id, sess.issued), Epoch: s.cfg.Epoch, Ack: sess.committed, Time: v.now.UnixMilli(),
 		PingMS: s.cfg.PingEvery.Milliseconds(), DeadMS: s.cfg.deadAfter().Milliseconds(), ResumeMS: s.cfg.ResumeWindow.Milliseconds(),
 		Identity: WelcomeIdentity{
 			Subject: sess.identity.Subject, Rooms: nonNil(sess.identity.Rooms),

@@ -44,9 +44,9 @@ type Session struct {
 	confirmed uint64 // counter of the newest one the client has used or heard
 
 	recovered  *uint64 // from the journal and not resumed since: the last seq it had then
-	holds      bool // candidates of its are held
-	dirty      bool // in the journal's set
-	rewrite    bool // its lasting part changed too
+	holds      bool    // candidates of its are held
+	dirty      bool    // in the journal's set
+	rewrite    bool    // its lasting part changed too
 	wheelAt    int64
 	expiring   bool // auth.expiring has been sent for the present identity
 	iceRenewAt time.Time
