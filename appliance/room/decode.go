@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -80,7 +81,12 @@ func (d *decoder) number(low, high uint64) uint64 {
 
 // length reads how many things follow that take at least size bytes each.
 func (d *decoder) length(size int) int {
-	return int(d.number(0, uint64(len(d.b)/size)))
+	n := d.number(0, math.MaxUint64)
+	if n > uint64(len(d.b)/size) {
+		d.fail("%d of at least %d bytes each in %d bytes", n, size, len(d.b))
+		return 0
+	}
+	return int(n)
 }
 
 func (d *decoder) bytes() []byte {
@@ -112,6 +118,7 @@ func (d *decoder) table(extra func(Origin)) {
 		if n == 0 {
 			d.fail("a box without incarnations")
 		}
+		d.origins = slices.Grow(d.origins, n)
 		incarnation := uint64(0)
 		for j := range n {
 			step := d.number(uint64(min(j, 1)), math.MaxUint64-incarnation)

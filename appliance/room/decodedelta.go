@@ -52,7 +52,7 @@ func DecodeDelta(b []byte) (Delta, error) {
 			d.fail("members met are given and do not differ")
 		}
 	}
-	delta.clock = d.number(0, maxNumber>>stampBits)
+	delta.clock = d.number(0, maxClock)
 	for i := range d.length(4) {
 		rd := d.room(&delta)
 		if i > 0 && rd.name <= delta.rooms[i-1].name {
@@ -120,8 +120,8 @@ func (d *decoder) settings(known Vector, version mark) settings {
 			return version
 		}
 		m := d.mark(known)
-		if m.compare(version) >= 0 {
-			d.fail("a field later than its version")
+		if m == version {
+			d.fail("a mark of its own that is that of the version")
 		}
 		return m
 	}

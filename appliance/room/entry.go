@@ -36,7 +36,8 @@ func (e Entry) slots() map[string]slot[json.RawMessage] {
 //
 // An entry and the Vector taken with it belong into one transaction, and these
 // transactions into the order in which they were taken. A vector stored without
-// the changes it claims to know would make other boxes believe they were undone.
+// the changes it claims to know would make other boxes believe they were undone;
+// so where boxes share the state, rooms that are not pinned are stored as well.
 func (s *State) Durable(name string) (Entry, bool) {
 	r, err := s.existing(name)
 	if err != nil {

@@ -45,7 +45,10 @@ type VersionError struct {
 
 // Error implements error.
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("version %d has %v; it is at %d now: read it and try again", e.Got, ErrVersion, e.Current)
+	if e.Current == 0 {
+		return fmt.Sprintf("%v: got version %d, and nothing is there now", ErrVersion, e.Got)
+	}
+	return fmt.Sprintf("%v: got version %d, now it is %d; read it and try again", ErrVersion, e.Got, e.Current)
 }
 
 // Unwrap returns ErrVersion.

@@ -45,8 +45,11 @@ func (s *State) Leave(name, memberID string) (Member, bool) {
 }
 
 // SetMember changes a member: change gets a copy and may alter all but the ID
-// and Joined. It returns ErrNoMember or an *InvalidError.
+// and Joined. It returns ErrNotFound, ErrNoMember or an *InvalidError.
 func (s *State) SetMember(name, memberID string, change func(*Member)) (Member, error) {
+	if s.rooms[name] == nil {
+		return Member{}, ErrNotFound
+	}
 	before, ok := s.Member(name, memberID)
 	if !ok {
 		return Member{}, ErrNoMember

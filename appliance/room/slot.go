@@ -8,7 +8,10 @@ import (
 
 // stampBits of a stamp tell runs apart; the rest is the Lamport clock. Stamps
 // stay below 2^53 for 2^41 changes, 70 years at a thousand a second.
-const stampBits = 12
+const (
+	stampBits = 12
+	maxClock  = maxNumber >> stampBits
+)
 
 // mark places one write among all others: by stamp, then by dot. A write has a
 // greater mark than any it saw.

@@ -110,9 +110,11 @@ func (s *State) change(k key) mark {
 	return mark{stamp: s.tick(), dot: Dot{Origin: s.origin, Counter: base + 1}}
 }
 
-// tick returns the stamp of the next instant of the Lamport clock.
+// tick returns the stamp of the next instant of the Lamport clock. A clock that
+// was led to its end by a broken peer stays there: what comes later in a run
+// still wins by its dot, and nothing is refused for its stamp.
 func (s *State) tick() uint64 {
-	s.clock++
+	s.clock = min(s.clock+1, maxClock)
 	return s.clock<<stampBits | s.tag
 }
 

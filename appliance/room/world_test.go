@@ -249,7 +249,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			s.Leave(drawRoom.Draw(t, "room"), drawMember.Draw(t, "member"))
 			return nil
 		}),
-		"set member": w.act([]error{ErrNoMember}, func(t *rapid.T, s *State) error {
+		"set member": w.act([]error{ErrNotFound, ErrNoMember}, func(t *rapid.T, s *State) error {
 			_, err := s.SetMember(drawRoom.Draw(t, "room"), drawMember.Draw(t, "member"), func(m *Member) { m.State ^= 1 })
 			return err
 		}),
