@@ -1,0 +1,142 @@
+// Command signalbox is a whole box, and the tools to look after one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"signalbox/appliance/config"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or configuration
+)
+
+// version is set by the linker, see the Makefile.
+var version string
+
+type commands struct {
+	Serve    serveCommand    `cmd:"" help:"Run the box."`
+	Check    checkCommand    `cmd:"" help:"Check the configuration and name every problem."`
+	Status   statusCommand   `cmd:"" help:"Show how the box is doing."`
+	Discover discoverCommand `cmd:"" help:"Find boxes on this network."`
+	Token    tokenCommands   `cmd:"" help:"Let devices and people in."`
+	Room     roomCommands    `cmd:"" help:"Look after rooms."`
+	Backup   backupCommand   `cmd:"" help:"Copy the box's state to a file, also while it runs."`
+	Restore  restoreCommand  `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
+	Trust    trustCommand    `cmd:"" help:"Print the certificate of the box's own authority."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+// program is what commands have of the process.
+type program struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+	environ        []string
+	version        string
+}
+
+func main() {
+	ctx, stop := untilSignal()
+	code := run(&program{ctx, os.Stdout, os.Stderr, os.Environ(), buildVersion()}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// untilSignal ends the context with the first signal that asks to stop. From
+// then on another one ends the process at once, as it does to any program.
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// run is the program without its process; it returns the exit code.
+func run(p *program, args []string) int {
+	var grammar commands
+	exited := -1
+	parser, err := kong.New(&grammar,
+		kong.Name("signalbox"),
+		kong.Description("Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it."),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"default_file": config.DefaultFile},
+		kong.Bind(p),
+	)
+	if err != nil {
+		panic(err) // a fault in the tags of the commands
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help has been answered
+	}
+	if err == nil {
+		err = command.Run()
+	}
+	return p.explain(err)
+}
+
+// explain says on standard error what went wrong and chooses the exit code.
+func (p *program) explain(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		fmt.Fprintln(p.stderr, problems)
+		if len(problems) > 1 {
+			fmt.Fprintf(p.stderr, "signalbox: the configuration has %d problems\n", len(problems))
+		}
+		return exitUsage
+	}
+	if errors.Is(err, errReported) {
+		return exitUsage
+	}
+	fmt.Fprintf(p.stderr, "signalbox: %v\n", err)
+	if _, ok := errors.AsType[*kong.ParseError](err); ok {
+		fmt.Fprintln(p.stderr, "signalbox --help shows what there is")
+		return exitUsage
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// errReported ends a command that has said itself what is wrong with its input.
+var errReported = errors.New("reported")
+
+// usageError is a command line that says what cannot be.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// buildVersion is what the Makefile set, else what the Go command knows.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "unknown"
+}

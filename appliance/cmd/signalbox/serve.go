@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"signalbox/appliance"
+	"signalbox/appliance/config"
+)
+
+type serveCommand struct {
+	serveFlags
+	ReadyJSON bool `name:"ready-json" help:"Once the box serves, print the addresses it bound as one line of JSON."`
+	CallLink  bool `help:"Once the box serves, print a link to a test call, for two browsers."`
+}
+
+func (c *serveCommand) Run(p *program) error {
+	loaded, err := config.Load(c.sources(p))
+	if err != nil {
+		return err
+	}
+	cfg := loaded.Config
+	cfg.Version = p.version
+	box, err := appliance.New(cfg)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(p.ctx)
+	g.Go(func() error { return box.Run(ctx) })
+	g.Go(func() error {
+		select {
+		case <-box.Ready():
+		case <-ctx.Done():
+			return nil // Run says why
+		}
+		if err := c.announce(ctx, p, cfg, box); err != nil && ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// announce tells people on standard error, and programs on standard output,
+// that the box serves and where.
+func (c *serveCommand) announce(ctx context.Context, p *program, cfg config.Config, box *appliance.Appliance) error {
+	links := []heading{{"open", box.BaseURLs()}}
+	setup, err := box.SetupLink(ctx)
+	if err != nil {
+		return err
+	}
+	if setup != "" {
+		links = append(links, heading{"set up, once, within half an hour", []string{setup}})
+	}
+	if c.CallLink {
+		calls, err := box.CallLinks()
+		if err != nil {
+			return err
+		}
+		links = append(links, heading{"test call, in two browser windows", calls})
+	}
+	fmt.Fprintf(p.stderr, "\nsignalbox %s serves\n", p.version)
+	for _, l := range links {
+		fmt.Fprintf(p.stderr, "\n%s\n  %s\n", l.text, strings.Join(l.urls, "\n  "))
+	}
+	fmt.Fprintln(p.stderr)
+	if !c.ReadyJSON {
+		return nil
+	}
+	return printReady(p, cfg, box.Addrs())
+}
+
+// heading is a use of the box and the links for it, the best first.
+type heading struct {
+	text string
+	urls []string
+}
+
+// printReady writes the one line that scripts wait for.
+func printReady(p *program, cfg config.Config, addrs appliance.Addrs) error {
+	data, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return err
+	}
+	err = json.NewEncoder(p.stdout).Encode(struct {
+		HTTP    []string `json:"http"`
+		HTTPS   []string `json:"https"`
+		TURN    []string `json:"turn"`
+		Data    string   `json:"data"`
+		Version string   `json:"version"`
+	}{addrs.HTTP, addrs.HTTPS, addrs.TURN, data, p.version})
+	if err != nil {
+		return fmt.Errorf("say that the box serves: %w", err)
+	}
+	return nil
+}

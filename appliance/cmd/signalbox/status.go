@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"signalbox/appliance/api"
+)
+
+type statusCommand struct {
+	boxFlags
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run fails when the box is not ready, so that scripts can ask.
+func (c *statusCommand) Run(p *program) error {
+	box, err := c.running(p)
+	return with(box, err, func(box *client) error {
+		var s api.Status
+		if err := box.call(p.ctx, http.MethodGet, "/v1/status", nil, &s); err != nil {
+			return err
+		}
+		if c.JSON {
+			err = printJSON(p.stdout, s)
+		} else {
+			err = printStatus(p, s)
+		}
+		if err == nil && !s.Ready {
+			err = fmt.Errorf("the box is not ready: %s", strings.Join(down(s.Parts), "; "))
+		}
+		return err
+	})
+}
+
+func printStatus(p *program, s api.Status) error {
+	t := newTable(p.stdout)
+	t.row("box", s.ID+", site "+s.Site+", version "+s.Version)
+	t.row("up", since(s.Started))
+	t.row("http", strings.Join(s.HTTP, " "))
+	t.row("https", strings.Join(s.HTTPS, " "))
+	t.row("relay", relayText(s.Relay))
+	t.row("discovery", discoveryText(s.Discovery))
+	t.row("rooms", fmt.Sprintf("%d, %d members", s.Rooms, s.Members))
+	t.row("sessions", fmt.Sprintf("%d, %d connected", s.Sessions, s.Conns))
+	t.row("store", fmt.Sprintf("%s of %s in %s", bytesText(s.Store.Bytes), bytesText(s.Store.MaxBytes), s.Store.Path))
+	if s.Store.Recovery != "" {
+		t.row("recovery", s.Store.Recovery)
+	}
+	if s.SetupNeeded {
+		t.row("setup", "nobody administers this box yet; signalbox token invite --admin prints a link")
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout)
+	t = newTable(p.stdout, "PART", "STATE", "REASON")
+	for _, part := range s.Parts {
+		state := "ok"
+		if !part.OK {
+			state = "down"
+		}
+		t.row(part.Name, state, part.Reason)
+	}
+	return t.Flush()
+}
+
+func relayText(r api.RelayStatus) string {
+	if !r.Enabled {
+		return "off"
+	}
+	return fmt.Sprintf("%s (udp) %s (tcp), %d allocations, %s relayed",
+		strings.Join(r.UDP, " "), strings.Join(r.TCP, " "), r.Allocations, bytesText(int64(r.Bytes)))
+}
+
+func discoveryText(d api.DiscoveryStatus) string {
+	if !d.Enabled {
+		return "off"
+	}
+	var announced []string
+	for _, i := range d.Interfaces {
+		if i.Announced {
+			announced = append(announced, i.Name)
+		}
+	}
+	if len(announced) == 0 {
+		return d.Instance + ", announced nowhere"
+	}
+	return d.Instance + " on " + strings.Join(announced, " ")
+}
+
+// down names the parts that keep the box from being ready.
+func down(parts []api.Part) []string {
+	var names []string
+	for _, part := range parts {
+		if part.Required && !part.OK {
+			names = append(names, part.Name+": "+part.Reason)
+		}
+	}
+	return names
+}
