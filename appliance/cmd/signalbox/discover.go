@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ func (c *discoverCommand) Run(p *program) error {
 	for event := range discovery.Browse(ctx, opts) {
 		boxes = apply(boxes, event)
 	}
+	slices.SortFunc(boxes, func(a, b discovery.Box) int { return strings.Compare(a.Instance, b.Instance) })
 	if c.JSON {
 		if err := printJSON(p.stdout, boxes); err != nil {
 			return err
@@ -52,12 +54,7 @@ func (c *discoverCommand) Run(p *program) error {
 
 // apply keeps boxes what is in sight after event.
 func apply(boxes []discovery.Box, event discovery.Event) []discovery.Box {
-	for i, b := range boxes {
-		if b.Instance == event.Box.Instance {
-			boxes = append(boxes[:i], boxes[i+1:]...)
-			break
-		}
-	}
+	boxes = slices.DeleteFunc(boxes, func(b discovery.Box) bool { return b.Instance == event.Box.Instance })
 	if event.Kind == discovery.Removed {
 		return boxes
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"signalbox/appliance/api"
@@ -69,8 +70,11 @@ func relayText(r api.RelayStatus) string {
 	if !r.Enabled {
 		return "off"
 	}
-	return fmt.Sprintf("%s (udp) %s (tcp), %d allocations, %s relayed",
-		strings.Join(r.UDP, " "), strings.Join(r.TCP, " "), r.Allocations, bytesText(int64(r.Bytes)))
+	at := strings.Join(r.UDP, " ") + " (udp) " + strings.Join(r.TCP, " ") + " (tcp)"
+	if slices.Equal(r.UDP, r.TCP) {
+		at = strings.Join(r.UDP, " ") + " (udp and tcp)"
+	}
+	return fmt.Sprintf("%s, %d allocations, %s relayed", at, r.Allocations, bytesText(int64(r.Bytes)))
 }
 
 func discoveryText(d api.DiscoveryStatus) string {
