@@ -34,10 +34,10 @@ func (e Entry) slots() map[string]slot[json.RawMessage] {
 // is not there it returns an Entry that is Deleted, and false: nothing needs to
 // be stored of it but the Vector.
 //
-// An entry and the Vector taken with it belong into one transaction, and these
-// transactions into the order in which they were taken. A vector stored without
-// the changes it claims to know would make other boxes believe they were undone;
-// so where boxes share the state, rooms that are not pinned are stored as well.
+// Write it in one transaction with the Vector taken under the same lock, and
+// with the entry of every other room changed since the Vector written last,
+// pinned or not. A vector on disk without the changes it claims to know would,
+// after a crash, make other boxes believe that they were undone.
 func (s *State) Durable(name string) (Entry, bool) {
 	r, err := s.existing(name)
 	if err != nil {

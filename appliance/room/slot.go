@@ -27,14 +27,12 @@ func (m mark) compare(other mark) int {
 // runTag is the low bits of every stamp that origin makes. They keep versions
 // given by two runs apart, which the Lamport clock alone would not when both
 // write in the same instant, or when one lost its latest changes in a crash.
+// Two runs of one box have different tags unless 4096 others came between; two
+// boxes may share one, and then only a compare-and-set notices.
 func runTag(origin Origin) uint64 {
-	h := fnv.New32a()
+	h := fnv.New64a()
 	_, _ = h.Write([]byte(origin.Box)) // never fails
-	for shift := 0; shift < 64; shift += 8 {
-		_, _ = h.Write([]byte{byte(origin.Incarnation >> shift)})
-	}
-	sum := h.Sum32()
-	return uint64(sum^sum>>stampBits^sum>>(2*stampBits)) & (1<<stampBits - 1)
+	return (h.Sum64() + origin.Incarnation) & (1<<stampBits - 1)
 }
 
 // version is what one write put into a slot.
