@@ -2,7 +2,6 @@ package turn
 
 import (
 	"crypto/rand"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -83,23 +82,15 @@ func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 	return 0
 }
 
-var errNoReservation = errors.New("the reservation token is unknown, expired or of another user")
-
 // bind gives an allocation its socket, on the address that the client spoke to.
 func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) error {
 	ports := g.server.ports
-	var socket udpSocket
+	var port, next relayPort
 	var err error
 	if claimed != nil {
-		var ok bool
-		if a.local, ok = ports.claim(*claimed, a.user); !ok {
-			return errNoReservation
-		}
-		if socket, err = ports.bind(a.local); err != nil {
-			ports.release(a.local, anyPort)
-		}
+		port, err = ports.claim(*claimed, a.user)
 	} else {
-		socket, a.local, err = ports.listen(g.local.Addr(), want)
+		port, next, err = ports.listen(g.local.Addr(), want)
 	}
 	if err != nil {
 		return err
@@ -107,12 +98,12 @@ func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) erro
 	if want == portPair {
 		a.token = new(reservationToken)
 		_, _ = rand.Read(a.token[:]) // never fails
-		next := netip.AddrPortFrom(a.local.Addr(), a.local.Port()+1)
 		ports.reserve(*a.token, next, a.user)
 	}
-	_ = socket.SetWriteDeadline(time.Now().Add(udpWriteTimeout)) // a new socket takes one
+	_ = port.socket.SetWriteDeadline(time.Now().Add(udpWriteTimeout)) // a new socket takes one
+	a.local = port.at
 	a.relayed = netip.AddrPortFrom(advertise(g.server.config.External, a.local.Addr()), a.local.Port())
-	a.relay = &relayConn{server: g.server, allocation: a, socket: socket, closed: make(chan struct{})}
+	a.relay = &relayConn{server: g.server, allocation: a, socket: port.socket, closed: make(chan struct{})}
 	return nil
 }
 

@@ -22,6 +22,9 @@ func TestLengthThatWraps(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			server := turntest.Start(t)
 			c := turntest.Dial(t, "tcp", turntest.Addr(server))
+			if header[0] == 0x40 {
+				c.Allocate()
+			}
 			c.Write(header)
 			c.Write(make([]byte, int(header[2])<<8|int(header[3])))
 			want(t, "binding", turntest.Code(c.Do(stun.BindingRequest)), 0)
@@ -40,7 +43,7 @@ func TestSlowDrip(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	c.Write([]byte{0x40, 0, 0x4E, 0x20}) // 20,000 bytes of ChannelData
+	c.Write([]byte{0, 1, 0x4E, 0x20, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	for range 20000 {
 		c.Write([]byte{0})
 	}
@@ -59,11 +62,11 @@ func TestSlowDrip(t *testing.T) {
 func TestNotTURN(t *testing.T) {
 	server := turntest.Start(t)
 	for i, bytes := range [][]byte{
-		[]byte("SSH-2.0-client\r\n"), // "GE" of GET would be a channel number
-		{0x16, 3, 1, 2, 0},           // a TLS hello
-		{0x50, 0, 0, 4},              // a reserved channel number
-		{0, 1, 0, 3},                 // a STUN length that is not of whole attributes
-		{0, 1, 0, 0, 1, 2, 3, 4},     // RFC 3489, without the cookie
+		[]byte("GET / HTTP/1.1\r\n\r\n"),
+		{0x16, 3, 1, 2, 0},       // a TLS hello
+		{0x50, 0, 0, 4},          // a reserved channel number
+		{0, 1, 0, 3},             // a STUN length that is not of whole attributes
+		{0, 1, 0, 0, 1, 2, 3, 4}, // RFC 3489, without the cookie
 	} {
 		c := turntest.Dial(t, "tcp", turntest.Addr(server))
 		c.Write(bytes)
@@ -83,7 +86,7 @@ func TestGarbageDatagrams(t *testing.T) {
 	want(t, "channel", c.Bind(0x4000, peer), 0)
 	stranger := turntest.Dial(t, "udp", turntest.Addr(server))
 	garbage := [][]byte{
-		{}, {0}, {0x40}, {0x80, 1, 2, 3}, {0x40, 0, 0xFF, 0xFF}, {0x50, 0, 0, 0}, make([]byte, 20), make([]byte, 3000),
+		{}, {0}, {0x40}, {0x80, 1, 2, 3}, {0x40, 0, 0xFF, 0xFF}, {0x90, 0, 0, 0}, make([]byte, 20), make([]byte, 3000),
 		{0, 3, 0, 4, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 6, 0xFF, 0xFF},
 	}
 	for range 20 {

@@ -60,10 +60,11 @@ func TestErrorCodes(t *testing.T) {
 		{"channel without a peer", allocated, stun.MethodChannelBind, 400, []stun.Setter{turntest.Channel(0x4000)}},
 		{"channel below the range", allocated, stun.MethodChannelBind, 400, []stun.Setter{turntest.Channel(0x3FFF), turntest.Peer(peer)}},
 		{"channel of no turn", allocated, stun.MethodChannelBind, 400, []stun.Setter{turntest.Channel(0x1000), turntest.Peer(peer)}},
-		{"channel above the range", allocated, stun.MethodChannelBind, 400, []stun.Setter{turntest.Channel(0x5000), turntest.Peer(peer)}},
+		{"channel above the range", allocated, stun.MethodChannelBind, 400, []stun.Setter{turntest.Channel(0x8000), turntest.Peer(peer)}},
 		{"channel to a refused peer", allocated, stun.MethodChannelBind, 403, []stun.Setter{turntest.Channel(0x4000), turntest.Peer(netip.MustParseAddrPort("10.9.9.9:80"))}},
 		{"channel to port 0", allocated, stun.MethodChannelBind, 403, []stun.Setter{turntest.Channel(0x4000), turntest.Peer(netip.MustParseAddrPort("127.0.0.1:0"))}},
-		{"last channel", allocated, stun.MethodChannelBind, 0, []stun.Setter{turntest.Channel(0x4FFF), turntest.Peer(peer)}},
+		{"last channel of RFC 8656", allocated, stun.MethodChannelBind, 0, []stun.Setter{turntest.Channel(0x4FFF), turntest.Peer(peer)}},
+		{"last channel of RFC 5766", allocated, stun.MethodChannelBind, 0, []stun.Setter{turntest.Channel(0x7FFF), turntest.Peer(peer)}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			c := turntest.Dial(t, "udp", turntest.Addr(server))
@@ -85,6 +86,14 @@ func TestErrorCodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestStrictChannels(t *testing.T) {
+	peer := netip.MustParseAddrPort("127.0.0.1:9")
+	c := turntest.Dial(t, "udp", turntest.Addr(turntest.Start(t, func(cfg *turn.Config) { cfg.StrictChannels = true })))
+	c.Allocate()
+	want(t, "channel of RFC 5766", c.Bind(0x5000, peer), 400)
+	want(t, "channel of RFC 8656", c.Bind(0x4FFF, peer), 0)
 }
 
 // A number leads to one peer and a peer has one number (RFC 8656 §12.2).
@@ -203,7 +212,13 @@ func TestSilentDrops(t *testing.T) {
 			{"no_channel", func() { c.SendChannel(0x4000, []byte("x")) }},
 			{"no_permission", func() { c.SendTo(peer, []byte("x")) }},
 			{"no_allocation", func() { stranger.SendTo(peer, []byte("x")) }},
-			{"no_allocation", func() { stranger.SendChannel(0x4000, []byte("x")) }},
+			{"no_allocation", func() {
+				if network == "udp" { // over TCP it is not TURN before there is an allocation
+					stranger.SendChannel(0x4000, []byte("x"))
+				} else {
+					stranger.SendTo(peer, []byte("x"))
+				}
+			}},
 			{"oversize", func() { c.SendChannel(0x4000, make([]byte, 3000)) }},
 		} {
 			before := server.Stats().Dropped[test.reason]

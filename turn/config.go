@@ -31,6 +31,11 @@ type Config struct {
 	// StrictExpiry ends calls with the credential that started them. By
 	// default the owner of a live allocation may go on refreshing it.
 	StrictExpiry bool `toml:"strict_expiry"`
+	// StrictChannels refuses channel numbers above 0x4FFF, which RFC 8656 has
+	// taken back. RFC 5766 let clients choose up to 0x7FFF, and some do: three
+	// in four channels of the coturn tools before 4.17 are above. By default
+	// they go on working.
+	StrictChannels bool `toml:"strict_channels"`
 
 	MaxAllocations        int `toml:"max_allocations"`          // of the whole relay
 	MaxAllocationsPerUser int `toml:"max_allocations_per_user"` // a user is the subject of a credential
@@ -71,6 +76,14 @@ func containerInterfaces() []string {
 		"docker*", "br-" + strings.Repeat("[0-9a-f]", 12), "podman*", "cni*",
 		"virbr*", "lxcbr*", "lxdbr*", "flannel*", "cali*", "kube-*",
 	}
+}
+
+// lastChannel is the highest channel number that may be bound.
+func (c Config) lastChannel() uint16 {
+	if c.StrictChannels {
+		return maxChannel
+	}
+	return maxLegacyChannel
 }
 
 func (c Config) withDefaults() Config {

@@ -14,8 +14,9 @@ const (
 	stunHeader    = 20 // RFC 8489 §5
 	channelHeader = 4  // RFC 8656 §12.4
 
-	minChannel = 0x4000 // RFC 8656 §12; RFC 5766 §11 had 0x7FFF as the last
-	maxChannel = 0x4FFF
+	minChannel       = 0x4000
+	maxChannel       = 0x4FFF // RFC 8656 §12
+	maxLegacyChannel = 0x7FFF // RFC 5766 §11
 
 	magicCookie = 0x2112A442 // RFC 8489 §5
 )
@@ -26,8 +27,10 @@ var errNotTURN = errors.New("neither STUN nor ChannelData")
 
 // framer cuts the bytes of a TCP connection into messages. STUN messages are
 // told from ChannelData by their first byte (RFC 8656 §12) and both give their
-// length; ChannelData is padded to four bytes (§12.5). It keeps no more than
-// one buffer: a longer message is passed over and counted.
+// length; ChannelData is padded to four bytes (§12.5). Channel numbers of RFC
+// 5766 are understood whether they can be bound or not, so that the stream
+// stays in step. It keeps no more than one buffer: a longer message is passed
+// over and counted.
 type framer struct {
 	buf      [2 * maxMessage]byte
 	from, to int    // what of buf has been read and not returned yet
@@ -36,12 +39,14 @@ type framer struct {
 }
 
 // next returns the next whole message, without padding, or nil when more bytes
-// are needed. It is valid until fill is called.
-func (f *framer) next() ([]byte, error) {
+// are needed. It is valid until fill is called. Without channels ChannelData is
+// an error: nobody sends any before the first allocation, while text, such as
+// HTTP, looks like it.
+func (f *framer) next(channels bool) ([]byte, error) {
 	for {
 		f.discard()
 		b := f.buf[f.from:f.to]
-		size, padded, err := frameSize(b)
+		size, padded, err := frameSize(b, channels)
 		if err != nil || size == 0 {
 			return nil, err
 		}
@@ -85,7 +90,7 @@ func (f *framer) fill(r io.Reader) error {
 
 // frameSize is the size of the message that b starts with and the size it
 // takes on a stream; 0 while too little of b is there to tell.
-func frameSize(b []byte) (size, padded int, err error) {
+func frameSize(b []byte, channels bool) (size, padded int, err error) {
 	if len(b) == 0 {
 		return 0, 0, nil
 	}
@@ -96,7 +101,7 @@ func frameSize(b []byte) (size, padded int, err error) {
 		}
 		size = stunHeader + int(binary.BigEndian.Uint16(b[2:4]))
 		return size, size, stunPrefixError(b)
-	case b[0] >= minChannel>>8 && b[0] <= maxChannel>>8:
+	case channels && b[0] >= minChannel>>8 && b[0] <= maxLegacyChannel>>8:
 		if len(b) < channelHeader {
 			return 0, 0, nil
 		}

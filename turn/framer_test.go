@@ -31,10 +31,10 @@ func channelFrame(number uint16, data int) []byte {
 func padded(frame []byte) []byte { return append(frame, make([]byte, -len(frame)&3)...) }
 
 // cut runs a framer over a stream and returns copies of its frames.
-func cut(r io.Reader) (frames [][]byte, oversize uint64, err error) {
+func cut(r io.Reader, channels bool) (frames [][]byte, oversize uint64, err error) {
 	var f framer
 	for {
-		frame, err := f.next()
+		frame, err := f.next(channels)
 		if err == nil && frame == nil {
 			err = f.fill(r)
 		}
@@ -48,7 +48,7 @@ func cut(r io.Reader) (frames [][]byte, oversize uint64, err error) {
 }
 
 // cutWhole is the reference: it has the whole stream at once.
-func cutWhole(stream []byte) (frames [][]byte, oversize uint64, err error) {
+func cutWhole(stream []byte, channels bool) (frames [][]byte, oversize uint64, err error) {
 	for len(stream) > 0 {
 		var size int
 		switch {
@@ -61,7 +61,7 @@ func cutWhole(stream []byte) (frames [][]byte, oversize uint64, err error) {
 				return frames, oversize, io.EOF
 			}
 			size = 20 + int(stream[2])<<8 + int(stream[3])
-		case stream[0] >= 0x40 && stream[0] < 0x50:
+		case channels && stream[0] >= 0x40 && stream[0] < 0x80:
 			if len(stream) < 4 {
 				return frames, oversize, io.EOF
 			}
@@ -109,18 +109,19 @@ func FuzzFramer(f *testing.F) {
 	f.Add(append(padded(channelFrame(0x4000, 65535)), stunFrame(4)...), uint64(4))
 	f.Add([]byte{0, 1, 0xFF, 0xEC, 0x21, 0x12, 0xA4, 0x42}, uint64(5)) // 20 more than the length wraps to 0
 	f.Add([]byte{0x40, 0, 0xFF, 0xFC, 1, 2, 3, 4, 5}, uint64(6))       // the same for ChannelData
-	f.Add([]byte{0x50, 0, 0, 0}, uint64(7))
+	f.Add([]byte{0x80, 0, 0, 0}, uint64(7))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint64(8))
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
 		if len(stream) > 1<<15 {
 			return // more of the same, byte by byte
 		}
-		wantFrames, wantOversize, wantErr := cutWhole(stream)
+		wantFrames, wantOversize, wantErr := cutWhole(stream, seed%8 > 0)
 		for name, r := range map[string]io.Reader{
 			"whole":    bytes.NewReader(stream),
 			"chunks":   &chunks{stream, rand.New(rand.NewPCG(seed, 0))},
 			"one byte": iotest.OneByteReader(bytes.NewReader(stream)),
 		} {
-			frames, oversize, err := cut(r)
+			frames, oversize, err := cut(r, seed%8 > 0)
 			if !errors.Is(err, wantErr) || oversize != wantOversize || len(frames) != len(wantFrames) {
 				t.Fatalf("%s: got %d frames, %d oversize, %v; want %d, %d, %v",
 					name, len(frames), oversize, err, len(wantFrames), wantOversize, wantErr)
@@ -137,12 +138,24 @@ func FuzzFramer(f *testing.F) {
 // A framer never holds more than its buffer, whatever length is announced.
 func TestFramerPassesOverOversize(t *testing.T) {
 	stream := append(padded(channelFrame(0x4000, 65535)), padded(channelFrame(0x4002, 2))...)
-	frames, oversize, err := cut(iotest.HalfReader(bytes.NewReader(stream)))
+	frames, oversize, err := cut(iotest.HalfReader(bytes.NewReader(stream)), true)
 	if len(frames) != 1 || oversize != 1 || !errors.Is(err, io.EOF) {
 		t.Fatalf("got %d frames, %d oversize, %v", len(frames), oversize, err)
 	}
 	if !bytes.Equal(frames[0], channelFrame(0x4002, 2)) {
 		t.Errorf("got frame %x", frames[0])
+	}
+}
+
+func TestFramerWithoutChannels(t *testing.T) {
+	for _, text := range []string{"GET / HTTP/1.1\r\n", "SSH-2.0-client\r\n", "@\x00\x00\x00"} {
+		if frames, _, err := cut(bytes.NewReader([]byte(text)), false); len(frames) > 0 || !errors.Is(err, errNotTURN) {
+			t.Errorf("%q: got frames %q, %v", text, frames, err)
+		}
+	}
+	frames, _, err := cut(bytes.NewReader(stunFrame(8)), false)
+	if len(frames) != 1 || !errors.Is(err, io.EOF) {
+		t.Errorf("STUN: got %d frames, %v", len(frames), err)
 	}
 }
 
@@ -154,7 +167,7 @@ func BenchmarkFramer(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for {
-			frame, err := f.next()
+			frame, err := f.next(true)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -69,8 +69,7 @@ func parseChannelData(raw []byte) (number uint16, ok bool) {
 	if len(raw) < channelHeader || channelHeader+int(binary.BigEndian.Uint16(raw[2:4])) > len(raw) {
 		return 0, false
 	}
-	number = binary.BigEndian.Uint16(raw)
-	return number, number >= minChannel && number <= maxChannel
+	return binary.BigEndian.Uint16(raw), true
 }
 
 // xorAddress reads the value of an attribute like XOR-PEER-ADDRESS (RFC 8489

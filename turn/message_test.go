@@ -89,6 +89,7 @@ func TestProtocolConstants(t *testing.T) {
 	for what, n := range map[string][2]int{
 		"first channel, RFC 8656 §12":                {minChannel, 0x4000},
 		"last channel, RFC 8656 §12":                 {maxChannel, 0x4FFF},
+		"last channel, RFC 5766 §11":                 {maxLegacyChannel, 0x7FFF},
 		"magic cookie, RFC 8489 §5":                  {magicCookie, 0x2112A442},
 		"ADDITIONAL-ADDRESS-FAMILY, RFC 8656 §18.11": {int(attrAdditionalAddressFamily), 0x8000},
 		"permission lifetime in s, RFC 8656 §9":      {int(permissionLifetime.Seconds()), 300},

@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// errNoPort is returned when no relay port of an address is free.
-var errNoPort = errors.New("no relay port is free")
+var (
+	errNoPort        = errors.New("no relay port is free")
+	errNoReservation = errors.New("the reservation token is unknown, expired or of another user")
+)
 
 const (
 	// bindTries is how many ports are tried that look free and turn out to
@@ -34,9 +36,16 @@ type ports struct {
 
 type reservationToken [8]byte
 
-// reservation is a port that is kept for its owner's next allocation.
+// relayPort is a bound port of the range.
+type relayPort struct {
+	at     netip.AddrPort
+	socket udpSocket
+}
+
+// reservation is a port that is kept for its owner's next allocation. It is
+// bound all the while, or another program might take it.
 type reservation struct {
-	addr    netip.AddrPort
+	relayPort
 	user    string
 	expires time.Time
 }
@@ -65,9 +74,9 @@ const (
 	portPair         // EVEN-PORT with the R bit: the next one is to be reserved
 )
 
-// listen binds a UDP socket to a free port of addr. With portPair the next port
-// is taken too; the caller reserves or releases it.
-func (p *ports) listen(addr netip.Addr, want pairing) (udpSocket, netip.AddrPort, error) {
+// listen binds a free port of addr; with portPair the next one as well, which
+// the caller reserves.
+func (p *ports) listen(addr netip.Addr, want pairing) (first, next relayPort, err error) {
 	var tried []netip.AddrPort
 	defer func() {
 		for _, t := range tried {
@@ -77,18 +86,28 @@ func (p *ports) listen(addr netip.Addr, want pairing) (udpSocket, netip.AddrPort
 	for range bindTries {
 		at, ok := p.take(addr, want)
 		if !ok {
-			return nil, netip.AddrPort{}, errNoPort
+			return first, next, errNoPort
 		}
-		socket, err := p.bind(at)
-		if err == nil {
-			return socket, at, nil
+		if first, next, err = p.bindBoth(at, want); err == nil {
+			return first, next, nil
 		}
 		tried = append(tried, at) // kept until the end, so as not to be drawn again
 		if !isAddrInUse(err) {
-			return nil, netip.AddrPort{}, err
+			return first, next, err
 		}
 	}
-	return nil, netip.AddrPort{}, errNoPort
+	return first, next, errNoPort
+}
+
+func (p *ports) bindBoth(at netip.AddrPort, want pairing) (first, next relayPort, err error) {
+	first.at, next.at = at, netip.AddrPortFrom(at.Addr(), at.Port()+1)
+	if first.socket, err = p.bind(at); err != nil || want != portPair {
+		return first, next, err
+	}
+	if next.socket, err = p.bind(next.at); err != nil {
+		first.socket.Close()
+	}
+	return first, next, err
 }
 
 // take marks a free port as used, and the next one too for portPair.
@@ -114,23 +133,23 @@ func (p *ports) release(at netip.AddrPort, want pairing) {
 	}
 }
 
-// reserve keeps a port that take has marked for user's next allocation.
-func (p *ports) reserve(token reservationToken, at netip.AddrPort, user string) {
+// reserve keeps a port for user's next allocation.
+func (p *ports) reserve(token reservationToken, port relayPort, user string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reserved[token] = reservation{addr: at, user: user, expires: time.Now().Add(reservationLifetime)}
+	p.reserved[token] = reservation{port, user, time.Now().Add(reservationLifetime)}
 }
 
-// claim ends a reservation and gives its port, still marked as used.
-func (p *ports) claim(token reservationToken, user string) (netip.AddrPort, bool) {
+// claim ends a reservation and gives its port.
+func (p *ports) claim(token reservationToken, user string) (relayPort, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, ok := p.reserved[token]
 	if !ok || r.user != user || time.Now().After(r.expires) {
-		return netip.AddrPort{}, false
+		return relayPort{}, errNoReservation
 	}
 	delete(p.reserved, token)
-	return r.addr, true
+	return r.relayPort, nil
 }
 
 // free takes back the port of an allocation that has ended, and the one that
@@ -149,11 +168,13 @@ func (p *ports) free(a *allocation) {
 func (p *ports) forgetLocked(token reservationToken) {
 	if r, ok := p.reserved[token]; ok {
 		delete(p.reserved, token)
-		p.used[r.addr.Addr()].set(r.addr.Port(), false)
+		r.socket.Close()
+		p.used[r.at.Addr()].set(r.at.Port(), false)
 	}
 }
 
-// expire ends the reservations whose time is over.
+// expire ends the reservations whose time is over by now. Those of allocations
+// that have ended are gone already.
 func (p *ports) expire(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

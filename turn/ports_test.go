@@ -68,34 +68,48 @@ func TestPortsPassOverForeign(t *testing.T) {
 	}
 	defer foreign.Close()
 	for range within.Size() - 1 {
-		socket, _, err := p.listen(loopback, anyPort)
+		port, _, err := p.listen(loopback, anyPort)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer socket.Close()
+		defer port.socket.Close()
 	}
 	if _, _, err := p.listen(loopback, anyPort); !errors.Is(err, errNoPort) {
 		t.Errorf("got error %v, want %v", err, errNoPort)
 	}
 }
 
+// A reserved port is bound until it is claimed or its time is over.
 func TestReservation(t *testing.T) {
-	p := newPorts(PortRange{50000, 50001})
-	at, _ := p.take(loopback, portPair)
-	next, token := netip.AddrPortFrom(at.Addr(), at.Port()+1), reservationToken{1}
+	p := newPorts(PortRange{40970, 40971})
+	first, next, err := p.listen(loopback, portPair)
+	if err != nil {
+		t.Skipf("ports 40970 and 40971 are in use: %v", err)
+	}
+	defer first.socket.Close()
+	token := reservationToken{1}
 	p.reserve(token, next, "anna")
-	if _, ok := p.claim(token, "bert"); ok {
+	if _, err := p.claim(token, "bert"); err == nil {
 		t.Error("bert got anna's port")
 	}
-	if got, ok := p.claim(token, "anna"); !ok || got != next {
-		t.Errorf("claim: got %v, %v, want %v", got, ok, next)
+	if other, err := listenUDP(next.at); err == nil {
+		other.Close()
+		t.Error("the reserved port is not bound")
 	}
-	if _, ok := p.claim(token, "anna"); ok {
+	if got, err := p.claim(token, "anna"); err != nil || got != next {
+		t.Errorf("claim: got %v, %v, want %v", got.at, err, next.at)
+	}
+	if _, err := p.claim(token, "anna"); err == nil {
 		t.Error("a reservation was claimed twice")
 	}
 	p.reserve(token, next, "anna")
 	p.expire(time.Now().Add(reservationLifetime + time.Second))
-	if got, ok := p.take(loopback, anyPort); !ok || got != next {
-		t.Errorf("after expiry: got %v, %v, want %v", got, ok, next)
+	if got, ok := p.take(loopback, anyPort); !ok || got != next.at {
+		t.Errorf("after expiry: got %v, %v, want %v", got, ok, next.at)
 	}
+	other, err := listenUDP(next.at)
+	if err != nil {
+		t.Fatalf("after expiry: %v", err)
+	}
+	other.Close()
 }

@@ -131,7 +131,7 @@ func (g *gate) checkChannelBind() refusal {
 		return stun.CodeBadRequest
 	}
 	r.channel = binary.BigEndian.Uint16(number)
-	if r.channel < minChannel || r.channel > maxChannel {
+	if r.channel < minChannel || r.channel > g.server.config.lastChannel() {
 		return stun.CodeBadRequest
 	}
 	if r.peers, ok = peerAddresses(&g.message); !ok || len(r.peers) != 1 {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type tcpLink struct {
 	queue    *sendQueue
 	closed   chan struct{}
 	once     sync.Once
+	signedIn atomic.Bool // there has been an allocation
 
 	mu        sync.Mutex
 	allocated bool
@@ -50,7 +52,7 @@ func newTCPLink(conn net.Conn, remote netip.AddrPort, c *counters) *tcpLink {
 func (l *tcpLink) read(p []byte) (int, netip.AddrPort, error) {
 	for {
 		passedOver := l.frames.oversize
-		frame, err := l.frames.next()
+		frame, err := l.frames.next(l.signedIn.Load())
 		for range l.frames.oversize - passedOver {
 			l.counters.drop(dropOversize)
 		}
@@ -84,6 +86,9 @@ func (l *tcpLink) setSlow(partial bool) {
 }
 
 func (l *tcpLink) setAllocated(allocated bool) {
+	if allocated {
+		l.signedIn.Store(true)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.allocated = allocated

@@ -33,29 +33,22 @@ type Client struct {
 // is good for an hour.
 func Dial(t testing.TB, network string, server netip.AddrPort) *Client {
 	t.Helper()
-	return DialFrom(t, network, netip.AddrPort{}, server)
-}
-
-// DialFrom is Dial from a certain address.
-func DialFrom(t testing.TB, network string, from, server netip.AddrPort) *Client {
-	t.Helper()
-	var dialer net.Dialer
-	if from.IsValid() && network == "udp" {
-		dialer.LocalAddr = net.UDPAddrFromAddrPort(from)
-	} else if from.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
-	}
-	conn, err := dialer.DialContext(t.Context(), network, server.String())
+	conn, err := new(net.Dialer).DialContext(t.Context(), network, server.String())
 	if err != nil {
 		t.Fatalf("dial %v/%s: %v", server, network, err)
 	}
+	return Use(t, conn)
+}
+
+// Use is Dial on a socket that is connected already.
+func Use(t testing.TB, conn net.Conn) *Client {
 	t.Cleanup(func() { conn.Close() })
 	c := &Client{
 		Credential: turn.NewCredential(Secret, "tester", time.Now().Add(time.Hour)),
 		Timeout:    5 * time.Second,
 		t:          t, conn: conn,
 	}
-	if network == "tcp" {
+	if conn.LocalAddr().Network() == "tcp" {
 		c.stream = bufio.NewReader(conn)
 	}
 	return c

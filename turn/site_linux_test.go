@@ -1,0 +1,104 @@
+package turn_test
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"signalbox/internal/netlab"
+	"signalbox/turn"
+	"signalbox/turn/turntest"
+)
+
+// dialFrom opens a client on a host of a lab.
+func dialFrom(t *testing.T, host *netlab.Host, network, server string) *turntest.Client {
+	t.Helper()
+	conn, err := host.DialContext(t.Context(), network, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turntest.Use(t, conn)
+}
+
+// A box between two networks that have no route to each other, with nothing
+// configured: callers on both sides meet through it, attached hosts are peers,
+// everything else is not.
+func TestTwoSites(t *testing.T) {
+	lab := netlab.New(t, "box", "tablet")
+	box, tablet, robot, camera := lab.Host("box"), lab.Host("tablet"), lab.Host("robot"), lab.Host("camera")
+	plant := lab.Segment("plant", "10.78.1.0/24", "fd78::/64")
+	plantSide := box.Attach(plant)
+	robot.Attach(plant)
+	camera.Attach(lab.Segment("lan"))
+
+	served := startBox(t, box, turn.Default())
+	for _, addr := range []netip.Addr{box.IPv4(), box.IPv6(), plantSide.IPv4(), plantSide.IPv6(), netip.MustParseAddr("127.0.0.1")} {
+		if !slices.Contains(served, netip.AddrPortFrom(addr, 3478)) {
+			t.Errorf("the box serves %v, want %v too", served, addr)
+		}
+	}
+
+	for _, version := range []struct {
+		name string
+		addr func(*netlab.Host) netip.Addr
+		side netip.Addr
+	}{
+		{"ipv4", (*netlab.Host).IPv4, plantSide.IPv4()},
+		{"ipv6", (*netlab.Host).IPv6, plantSide.IPv6()},
+	} {
+		t.Run(version.name, func(t *testing.T) {
+			a := dialFrom(t, tablet, "udp", netip.AddrPortFrom(version.addr(box), 3478).String())
+			b := dialFrom(t, robot, "tcp", netip.AddrPortFrom(version.side, 3478).String())
+			relayedA, relayedB := a.Allocate(), b.Allocate()
+			want(t, "relayed on the side of the tablet", relayedA.Addr(), version.addr(box))
+			want(t, "relayed on the side of the robot", relayedB.Addr(), version.side)
+			want(t, "permission", b.Permit(relayedA), 0)
+			want(t, "channel", a.Bind(0x4000, relayedB), 0)
+			a.SendChannel(0x4000, []byte("hello"))
+			want(t, "at the robot", receive(t, b), turntest.Datagram{Peer: relayedA, Data: "hello"})
+			b.SendTo(relayedA, []byte("back"))
+			want(t, "at the tablet", receive(t, a), turntest.Datagram{Channel: 0x4000, Data: "back"})
+
+			peer, err := camera.ListenPacket("udp", netip.AddrPortFrom(version.addr(camera), 5000).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer peer.Close()
+			want(t, "channel to a host of the network", a.Bind(0x4001, peer.LocalAddr().(*net.UDPAddr).AddrPort()), 0)
+			a.SendChannel(0x4001, []byte("picture?"))
+			p := make([]byte, 100)
+			_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
+			n, from, err := peer.ReadFrom(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "at the camera", string(p[:n])+" from "+from.String(), "picture? from "+relayedA.String())
+
+			want(t, "ssh of the box", a.Permit(netip.AddrPortFrom(version.addr(box), 22)), 403)
+			want(t, "ssh on its other side", a.Permit(netip.AddrPortFrom(version.side, 22)), 403)
+		})
+	}
+	a := dialFrom(t, tablet, "udp", netip.AddrPortFrom(box.IPv4(), 3478).String())
+	a.Allocate()
+	for _, refused := range []string{"10.77.0.255:9", "10.79.0.5:80", "8.8.8.8:53", "127.0.0.1:22"} {
+		want(t, refused, a.Permit(netip.MustParseAddrPort(refused)), 403)
+	}
+}
+
+// A network that is plugged in later is part of the site within seconds.
+func TestNetworkComesAndGoes(t *testing.T) {
+	lab := netlab.New(t, "box", "tablet")
+	box := lab.Host("box")
+	startBox(t, box, turn.Default())
+	a := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(box.IPv4(), 3478).String())
+	a.Allocate()
+	robot := netip.MustParseAddrPort("10.78.1.9:5000")
+	want(t, "before", a.Permit(robot), 403)
+	link := box.Attach(lab.Segment("plant", "10.78.1.0/24"), "10.78.1.1")
+	turntest.Until(t, "permission after the cable was plugged in", func() bool { return a.Permit(robot) == 0 })
+	want(t, "ssh at the new address of the box", a.Permit(netip.AddrPortFrom(link.IPv4(), 22)), 403)
+	link.Remove()
+	turntest.Until(t, "refusal after it was pulled", func() bool { return a.Permit(robot) == 403 })
+}
