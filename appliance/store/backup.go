@@ -51,16 +51,20 @@ func (l *ladder) copyTo(ctx context.Context, db *database, path string) error {
 	if err != nil {
 		return err
 	}
-	untilDone := writerFunc(func(b []byte) (int, error) {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
+	var failed error // bbolt reports it as text only
+	untilDone := writerFunc(func(b []byte) (n int, err error) {
+		if failed = context.Cause(ctx); failed == nil {
+			n, failed = temp.Write(b)
 		}
-		return temp.Write(b)
+		return n, failed
 	})
 	err = db.view(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(untilDone)
 		return err
 	})
+	if failed != nil {
+		err = failed
+	}
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err == nil {
 		err = l.verify(temp.Name())
@@ -157,13 +161,12 @@ func fileSize(path string) int64 {
 	return info.Size()
 }
 
-// spaceFor tells whether dir has room for n more bytes.
+// spaceFor tells whether dir has room for n more bytes. Where that cannot be
+// known it is worth trying.
 func spaceFor(dir string, n int64) error {
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return nil //nolint:nilerr // unknown is no reason not to try
-	}
-	if free := int64(fs.Bavail) * int64(fs.Bsize); free < n { //nolint:unconvert // differs by architecture
+	known := syscall.Statfs(dir, &fs) == nil
+	if free := int64(fs.Bavail) * int64(fs.Bsize); known && free < n {
 		return fmt.Errorf("%d bytes free on the disk of %s, want %d; free some or lower store.backup_keep", free, dir, n)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -70,7 +71,7 @@ func openBolt(path string, cfg Config) (*database, error) {
 		return &db, nil
 	case damaged(err):
 		if db.file != nil {
-			_ = db.file.Close() // bbolt does not get to it when it panics
+			_ = db.abandon() // bbolt does not get to it when it panics
 		}
 		return nil, err
 	case errors.Is(err, berrors.ErrTimeout):
@@ -100,7 +101,13 @@ func (d *database) view(fn func(*bbolt.Tx) error) error {
 // Close waits for open transactions, but for one that has panicked.
 func (d *database) Close() error {
 	if d.broken.Load() {
-		return d.file.Close() // the mapping stays until the process ends
+		return d.abandon()
 	}
 	return d.DB.Close()
+}
+
+// abandon gives up the file but for its mapping, which stays until the process
+// ends and would hold bbolt's lock too.
+func (d *database) abandon() error {
+	return errors.Join(syscall.Flock(int(d.file.Fd()), syscall.LOCK_UN), d.file.Close())
 }

@@ -34,6 +34,18 @@ func writeIdentity(tx *bbolt.Tx) error {
 	return putSealed(tx, bucketBox, keyBoxID, []byte(newBoxID()))
 }
 
+// ensureIdentity gives a file that has lost its box id a new one.
+func ensureIdentity(db *database) error {
+	err := db.view(func(tx *bbolt.Tx) error {
+		_, err := getSealed(tx, bucketBox, keyBoxID)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = db.update(writeIdentity)
+	}
+	return err
+}
+
 func (s *Store) readIdentity() error {
 	return s.View(func(tx *bbolt.Tx) error {
 		id, err := getSealed(tx, bucketBox, keyBoxID)

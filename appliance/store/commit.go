@@ -46,7 +46,7 @@ const (
 // caller gets the error or the panic. After ctx ends fn is not started; once
 // started, Update waits for the outcome. A fn that changes nothing costs no
 // commit, and its OnCommit handlers do not run. Values given to Put must stay
-// unchanged until Update returns.
+// unchanged until Update returns; fn must not call Update.
 func (s *Store) Update(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	return s.submit(ctx, &request{fn: fn, done: make(chan error, 1)})
 }
@@ -112,7 +112,7 @@ func (s *Store) refusal(ctx context.Context) error {
 
 // outcome hands a panic of fn back to the goroutine that brought fn.
 func outcome(err error) error {
-	if p, ok := err.(*panicError); ok { //nolint:errorlint // never wrapped
+	if p, ok := errors.AsType[*panicError](err); ok {
 		panic(p)
 	}
 	return err

@@ -14,18 +14,26 @@ import (
 // has left of them.
 const tempPrefix = ".new-"
 
-// makeDir creates dir and makes its name survive a power cut.
+// makeDir creates dir with what leads to it, and makes the names survive a
+// power cut.
 func makeDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("%s is a file, not a folder", dir)
-		}
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is a file, not a folder", dir)
+	case err == nil:
 		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	parent := filepath.Dir(filepath.Clean(dir))
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 // createTemp creates an empty file of mode 0600 in dir. The caller installs or

@@ -60,7 +60,7 @@ func inspectFile(path string) (survey, error) {
 	if err != nil {
 		return survey{}, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return survey{}, err
@@ -96,7 +96,10 @@ func inspect(r io.ReaderAt, size int64) (survey, error) {
 		}
 		return s, nil
 	}
-	return survey{}, fmt.Errorf("%w: %w", ErrDamaged, errors.Join(problems...))
+	if len(problems) > 1 {
+		return survey{}, fmt.Errorf("%w: %w; and %w", ErrDamaged, problems[0], problems[1])
+	}
+	return survey{}, fmt.Errorf("%w: %w", ErrDamaged, problems[0])
 }
 
 // readMetas returns the meta pages that bbolt would take for intact, newest

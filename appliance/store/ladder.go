@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -251,7 +252,7 @@ func describe(problem error) string {
 	if errors.Is(problem, fs.ErrNotExist) {
 		return "the file is missing"
 	}
-	return problem.Error()
+	return strings.TrimPrefix(problem.Error(), ErrDamaged.Error()+": ")
 }
 
 // settle brings the open file to this program's schema and repairs records.
@@ -260,6 +261,9 @@ func (l *ladder) settle(db *database) error {
 		return err
 	}
 	repaired, err := l.repair(db)
+	if err == nil {
+		err = ensureIdentity(db)
+	}
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (l *ladder) repair(db *database) (done []string, err error) {
 				return fmt.Errorf("repair %v: %w", r, err)
 			}
 		}
-		return repairIdentity(tx, bad)
+		return repairIncarnation(tx, bad)
 	})
 	for i, r := range bad {
 		fate := " (lost)"
@@ -64,13 +64,9 @@ func (r badRecord) replace(tx *bbolt.Tx, record []byte) error {
 	return b.Put(r.key, record)
 }
 
-// repairIdentity restores what a box cannot be without.
-func repairIdentity(tx *bbolt.Tx, bad []badRecord) error {
-	if _, err := getSealed(tx, bucketBox, keyBoxID); errors.Is(err, ErrNotFound) {
-		if err := writeIdentity(tx); err != nil {
-			return err
-		}
-	}
+// repairIncarnation lets a box that has lost count of its starts go on where
+// it cannot have been yet.
+func repairIncarnation(tx *bbolt.Tx, bad []badRecord) error {
 	lost := func(r badRecord) bool {
 		return bytes.Equal(r.bucket, bucketBox) && bytes.Equal(r.key, keyIncarnation)
 	}

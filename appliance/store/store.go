@@ -66,7 +66,6 @@ type Store struct {
 	counts  counters
 
 	soon      chan struct{} // asks Run for a backup within firstBackup
-	backupMu  sync.Mutex    // one scheduled backup at a time
 	closeOnce sync.Once
 	closeErr  error
 }
