@@ -74,7 +74,7 @@ func (s *Server) DeleteRoom(ctx context.Context, name string) error {
 	if h := s.halls[name]; h != nil {
 		for _, sess := range h.list() {
 			if st := sess.seatOf([]byte(name)); st != nil {
-				s.stand(sess, st, "deleted", &out)
+				s.stand(sess, st, endDeleted, &out)
 			}
 		}
 	}
@@ -112,9 +112,6 @@ func (s *Server) Kick(_ context.Context, roomName, memberID string) error {
 		return room.ErrNoMember
 	}
 	s.stand(sess, st, endKicked, &out)
-	key, frame := presenceKey(roomName, memberID), memberFrame(room.Member{ID: memberID, Joined: st.joined})
-	frame.State, frame.Reason = stateLeft, endKicked
-	sess.soft(key, s.presenceBody(roomName, frame), &out)
 	return nil
 }
 

@@ -89,7 +89,11 @@ func (s *Server) stand(sess *Session, st *seat, reason string, out *batch) {
 	if ok {
 		gone := memberFrame(m)
 		gone.State, gone.Reason = stateLeft, reason
-		h.softly(presenceKey(h.name, m.ID), s.presenceBody(h.name, gone), nil, out)
+		key, told := presenceKey(h.name, m.ID), s.presenceBody(h.name, gone)
+		h.softly(key, told, nil, out)
+		if reason == endKicked || reason == endDeleted { // not its own doing
+			sess.soft(key, told, out)
+		}
 	}
 	if empty {
 		s.closeEmpty(h.name)
@@ -202,6 +206,7 @@ const (
 	endLeft     = "left"
 	endExpired  = "expired"
 	endKicked   = "kicked"
+	endDeleted  = "deleted"
 	endEnded    = "ended"
 	endOverflow = "overflow"
 )

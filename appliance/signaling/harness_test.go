@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,9 +188,14 @@ type connSet struct {
 	mu   sync.Mutex
 	all  map[net.Conn]bool
 	dead bool
+
+	small atomic.Bool // give new sockets small send buffers
 }
 
 func (c *connSet) note(nc net.Conn, _ http.ConnState) {
+	if c.small.Load() {
+		_ = nc.(*net.TCPConn).SetWriteBuffer(8 << 10)
+	}
 	c.mu.Lock()
 	c.all[nc] = true
 	if c.dead {
@@ -277,7 +283,7 @@ func (b *box) device(subject string, change ...func(*loadgen.Options)) *loadgen.
 
 func await(t *testing.T, c *loadgen.Client, kind string) loadgen.Frame {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	f, err := c.AwaitType(ctx, kind)
 	if err != nil {
@@ -288,7 +294,7 @@ func await(t *testing.T, c *loadgen.Client, kind string) loadgen.Frame {
 
 func awaitThat(t *testing.T, c *loadgen.Client, what string, want func(loadgen.Frame) bool) loadgen.Frame {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	f, err := c.Await(ctx, want)
 	if err != nil {

@@ -166,13 +166,13 @@ func (s *Server) resumable(v *visit) *Session {
 	}
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	switch expires := sess.identity.Expires; {
+	switch {
 	case sess.ended != "":
 		v.reason = sess.ended
 	case v.counter < sess.confirmed, want.Ack >= sess.log.next() && sess.recovered == nil:
 		v.reason = resumeToken
 	case v.admitted && v.identity.Subject != sess.identity.Subject,
-		!v.admitted && !expires.IsZero() && v.now.After(expires),
+		!v.admitted && sess.identity.Expired(v.now),
 		s.cfg.Authority.IsRevoked(sess.identity):
 		v.reason = resumeIdentity
 	case want.Ack < sess.log.acked: // frames it says it does not have are gone
@@ -220,7 +220,7 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 		old.close(&farewell{closeReplaced, "replaced", "a newer socket carries this session", false, 0})
 	}
 	_ = c.nc.SetReadDeadline(time.Time{})
-	s.wheel.schedule(sess, v.now.Add(s.cfg.PingEvery))
+	s.wheel.schedule(sess, v.now.Add(min(s.cfg.PingEvery, time.Second))) // and from then on as it says itself
 	for _, r := range due {
 		s.settle(r, statusDelivered, &out)
 	}

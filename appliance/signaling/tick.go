@@ -84,19 +84,19 @@ func (s *Server) identityDueLocked(sess *Session, c *Conn, now time.Time, out *b
 		ask = expires.Add(-min(expiringLead, expires.Sub(issued)/4))
 	}
 	switch {
-	case !now.Before(expires):
+	case sess.identity.Expired(now):
 		c.closeLocked(&farewell{closeTokenExpired, "token_expired", "the token expired; say hello with a fresh one", true, 0})
 		out.add(c)
 		return time.Time{}
 	case sess.expiring:
-		return expires
+		return expires.Add(auth.Leeway)
 	case now.Before(ask):
 		return ask
 	}
 	sess.expiring = true
 	c.softLocked("\x00expiring", body(Expiring{Type: "auth.expiring", Expires: unixMilli(expires)}))
 	out.add(c)
-	return expires
+	return expires.Add(auth.Leeway)
 }
 
 // iceDueLocked renews the ICE servers at half of their credentials' life.
@@ -158,5 +158,3 @@ func (s *Server) EndRevoked() {
 		}
 	}
 }
-
-var _ Authority = (*auth.Authority)(nil)
