@@ -31,8 +31,8 @@ func TestHostNameOnTheWire(t *testing.T) {
 	lab, office, plant := twoNetworks(t)
 	plant.Sysctl("net/ipv6/conf/all/disable_ipv6", "1")
 	lab.Host("box").Sysctl("net/ipv6/conf/eth1/disable_ipv6", "1")
-	box := play(t, lab.Host("box"), "box", hall2())
-	await(box, "both interfaces", 5*time.Second, onInterfaces(2))
+	box := netlab.Play(t, lab.Host("box"), "box", hall2())
+	netlab.Await(box, "both interfaces", 5*time.Second, onInterfaces(2))
 	atOffice, atPlant := listenOn(t, office, "eth0", 5353), listenOn(t, plant, "eth0", 5353)
 	time.Sleep(2 * time.Second) // the announcements are over
 
@@ -134,8 +134,8 @@ func TestEveryInterfaceSpeaksForItself(t *testing.T) {
 	// kernel now hands what arrives to every socket on the port.
 	listenOn(t, lab.Host("box"), card.Name, 5353)
 
-	box := play(t, lab.Host("box"), "box", hall2())
-	await(box, "both interfaces", 5*time.Second, onInterfaces(2))
+	box := netlab.Play(t, lab.Host("box"), "box", hall2())
+	netlab.Await(box, "both interfaces", 5*time.Second, onInterfaces(2))
 	atOffice, atPlant := listenOn(t, office, "eth0", 5353), listenOn(t, plant, "eth0", 5353)
 	atContainer := listenOn(t, container, "eth0", 5353)
 	time.Sleep(2 * time.Second) // the announcements are over

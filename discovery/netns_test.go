@@ -62,11 +62,11 @@ func TestBrowseSeesABoxComeChangeAndGo(t *testing.T) {
 	lab := netlab.New(t, "box", "phone")
 	part := hall2()
 	// The phone looks first: the announcement alone must do.
-	phone := play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{})
-	box := play(t, lab.Host("box"), "box", part)
+	phone := netlab.Play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{})
+	box := netlab.Play(t, lab.Host("box"), "box", part)
 	tap := listenOn(t, lab.Host("phone"), "eth0", 5353)
 
-	got := await(phone, "the box", 10*time.Second, anyEvent)
+	got := netlab.Await(phone, "the box", 10*time.Second, anyEvent)
 	want := discovery.Box{
 		Instance: "Halle 2.1 (Süd)", Host: "signalbox.local", Port: 8443,
 		Addrs: []netip.Addr{lab.Host("box").IPv4(), lab.Host("box").IPv6()},
@@ -74,23 +74,23 @@ func TestBrowseSeesABoxComeChangeAndGo(t *testing.T) {
 	}
 	checkBox(t, got, "added", want)
 
-	await(box, "announced", 5*time.Second, announced)
+	netlab.Await(box, "announced", 5*time.Second, announced)
 	time.Sleep(2 * time.Second) // so that the announcements are over
 	tap.forget()
 	part.Announcement.TXT["up"] = "1"
-	box.say(part.Announcement)
+	box.Say(part.Announcement)
 	want.TXT = withVersion(part.Announcement.TXT)
-	checkBox(t, await(phone, "a change", 5*time.Second, anyEvent), "updated", want)
+	checkBox(t, netlab.Await(phone, "a change", 5*time.Second, anyEvent), "updated", want)
 	for _, m := range tap.all() {
 		if ttlZero(m.Msg) {
 			t.Errorf("a change of TXT said goodbye: %v", m.Msg)
 		}
 	}
 
-	box.end()
-	checkBox(t, await(phone, "goodbye", 3*time.Second, anyEvent), "removed", want)
-	phone.end()
-	for line := range phone.lines {
+	box.End()
+	checkBox(t, netlab.Await(phone, "goodbye", 3*time.Second, anyEvent), "removed", want)
+	phone.End()
+	for line := range phone.Lines() {
 		t.Errorf("one event too many: %s", line)
 	}
 }
@@ -122,10 +122,10 @@ func TestGoodbyeIsTheLastWord(t *testing.T) {
 	tap := listenOn(t, lab.Host("phone"), "eth0", 5353)
 	for _, after := range []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 900 * time.Millisecond} {
 		tap.forget()
-		box := play(t, lab.Host("box"), "box", hall2())
-		await(box, "announced", 5*time.Second, announced)
+		box := netlab.Play(t, lab.Host("box"), "box", hall2())
+		netlab.Await(box, "announced", 5*time.Second, announced)
 		time.Sleep(after)
-		box.end()
+		box.End()
 		time.Sleep(100 * time.Millisecond)
 		msgs := tap.all()
 		if len(msgs) == 0 {
@@ -152,38 +152,38 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	lab := netlab.New(t, "phone")
 	lan := lab.Segment(netlab.DefaultSegment)
 	host := lab.Host("box")
-	box := play(t, host, "box", hall2())
-	none := await(box, "nothing to announce on", 5*time.Second, func(s discovery.Status) bool { return s.Reason != "not started" })
+	box := netlab.Play(t, host, "box", hall2())
+	none := netlab.Await(box, "nothing to announce on", 5*time.Second, func(s discovery.Status) bool { return s.Reason != "not started" })
 	if none.Announced || !strings.HasPrefix(none.Reason, "no network interface to announce on (lo: left out by discovery.ignore_interfaces") {
 		t.Errorf("without interfaces the status is %+v, want a reason", none)
 	}
-	phone := play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{Every: 2 * time.Second})
+	phone := netlab.Play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{Every: 2 * time.Second})
 
 	card := host.Attach(lan, "10.77.0.50")
-	first := await(box, "announced", 5*time.Second, announced)
-	await(phone, "the box", 5*time.Second, is("added"))
+	first := netlab.Await(box, "announced", 5*time.Second, announced)
+	netlab.Await(phone, "the box", 5*time.Second, is("added"))
 
 	card.Unplug()
-	await(box, "no cable", 5*time.Second, withReason("eth0", "no cable"))
+	netlab.Await(box, "no cable", 5*time.Second, withReason("eth0", "no cable"))
 	card.Plug()
-	await(box, "announced again", 5*time.Second, announced)
+	netlab.Await(box, "announced again", 5*time.Second, announced)
 
 	card.DelAddr("10.77.0.50/24")
 	card.AddAddr("10.77.0.51/24")
-	await(phone, "the new address", 10*time.Second, func(e event) bool {
+	netlab.Await(phone, "the new address", 10*time.Second, func(e event) bool {
 		return e.Event != "removed" && slices.Contains(e.Box.Addrs, netip.MustParseAddr("10.77.0.51")) &&
 			!slices.Contains(e.Box.Addrs, netip.MustParseAddr("10.77.0.50"))
 	})
 
 	card.Remove()
-	await(box, "no interface", 5*time.Second, func(s discovery.Status) bool { return !s.Announced && len(s.Interfaces) == 1 })
-	await(phone, "silence", 15*time.Second, is("removed"))
+	netlab.Await(box, "no interface", 5*time.Second, func(s discovery.Status) bool { return !s.Announced && len(s.Interfaces) == 1 })
+	netlab.Await(phone, "silence", 15*time.Second, is("removed"))
 	card = host.Attach(lan, "10.77.0.52")
-	again := await(box, "announced on the new card", 5*time.Second, announced)
+	again := netlab.Await(box, "announced on the new card", 5*time.Second, announced)
 	if old, now := first.Interfaces[1].Index, again.Interfaces[1].Index; old == now || now != card.Index {
 		t.Errorf("interface index %d, then %d, want the new card's %d", old, now, card.Index)
 	}
-	got := await(phone, "the box again", 10*time.Second, is("added"))
+	got := netlab.Await(phone, "the box again", 10*time.Second, is("added"))
 	if want := netip.MustParseAddr("10.77.0.52"); !slices.Contains(got.Box.Addrs, want) {
 		t.Errorf("found at %v, want %v", got.Box.Addrs, want)
 	}
@@ -194,12 +194,12 @@ func TestAPowerCutIsNoticed(t *testing.T) {
 	lab := netlab.New(t, "box", "phone")
 	// A phone without IPv6: nothing of Browse may depend on it.
 	lab.Host("phone").Sysctl("net/ipv6/conf/all/disable_ipv6", "1")
-	box := play(t, lab.Host("box"), "box", hall2())
-	phone := play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{Every: time.Second})
-	await(phone, "the box", 5*time.Second, is("added"))
+	box := netlab.Play(t, lab.Host("box"), "box", hall2())
+	phone := netlab.Play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{Every: time.Second})
+	netlab.Await(phone, "the box", 5*time.Second, is("added"))
 	cut := time.Now()
-	box.kill()
-	await(phone, "silence", 10*time.Second, is("removed"))
+	box.Kill()
+	netlab.Await(phone, "silence", 10*time.Second, is("removed"))
 	if took := time.Since(cut); took < 2*time.Second {
 		t.Errorf("removed %v after the cut, want three rounds without an answer", took)
 	}
@@ -210,8 +210,8 @@ func TestASwitchedOffResponderOnlyWaits(t *testing.T) {
 	lab := netlab.New(t, "box")
 	part := hall2()
 	part.Config.Enabled = false
-	box := play(t, lab.Host("box"), "box", part)
-	s := await(box, "a status", 5*time.Second, func(discovery.Status) bool { return true })
+	box := netlab.Play(t, lab.Host("box"), "box", part)
+	s := netlab.Await(box, "a status", 5*time.Second, func(discovery.Status) bool { return true })
 	if s.Announced || s.Reason != "switched off by discovery.enabled" {
 		t.Errorf("status %+v, want switched off", s)
 	}
@@ -223,12 +223,12 @@ func TestANetworkWithoutIPv4(t *testing.T) {
 	lan := lab.Segment("lan", "fd77::/64")
 	lab.Host("box").Attach(lan)
 	lab.Host("phone").Attach(lan)
-	box := play(t, lab.Host("box"), "box", hall2())
-	phone := play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{})
-	got := await(phone, "the box", 5*time.Second, is("added"))
+	box := netlab.Play(t, lab.Host("box"), "box", hall2())
+	phone := netlab.Play(t, lab.Host("phone"), "browser", discovery.BrowseOptions{})
+	got := netlab.Await(phone, "the box", 5*time.Second, is("added"))
 	if want := []netip.Addr{netip.MustParseAddr("fd77::1")}; !slices.Equal(got.Box.Addrs, want) {
 		t.Errorf("found at %v, want %v", got.Box.Addrs, want)
 	}
-	box.end()
-	await(phone, "goodbye", 3*time.Second, is("removed"))
+	box.End()
+	netlab.Await(phone, "goodbye", 3*time.Second, is("removed"))
 }
