@@ -106,7 +106,7 @@ func (a *Appliance) buildRelay(ctx context.Context) error {
 		return fmt.Errorf("relay secret: %w", err)
 	}
 	cfg := a.cfg.Turn
-	cfg.Logger = a.part("turn")
+	cfg.Logger = a.log // turn names itself
 	a.relay, err = turn.New(cfg, secret)
 	return err
 }

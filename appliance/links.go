@@ -3,17 +3,18 @@ package appliance
 import (
 	"context"
 	"fmt"
-	"net/url"
+	"strings"
 	"time"
 
 	"signalbox/appliance/api"
 	"signalbox/appliance/auth"
 )
 
-// callTTL and callRoom are what a link to a test call gives.
+// What a link to a test call gives: so many browsers, for so long, one room.
 const (
-	callTTL  = 12 * time.Hour
 	callRoom = "test-call"
+	callTTL  = 12 * time.Hour
+	callUses = 100
 )
 
 // SetupLink is the one-time link that makes the first administrator, a fresh
@@ -30,18 +31,22 @@ func (a *Appliance) SetupLink(ctx context.Context) (string, error) {
 	return api.SetupURL(box{a}.BaseURL(), code.Reveal()), nil
 }
 
-// CallLinks are links to a test call, one per address of the box. They may be
-// opened in any number of browsers, and give access to that room alone.
-func (a *Appliance) CallLinks() ([]string, error) {
-	token, _, err := a.authority.Issue(auth.Grant{
-		Subject: callRoom, Rooms: []string{callRoom}, Rights: auth.DeviceRights, TTL: callTTL,
+// CallLinks are links to a test call, one per address of the box on which
+// browsers give a page the camera: localhost, and HTTPS. Any of them may be
+// opened in many browsers; they give access to that room alone.
+func (a *Appliance) CallLinks(ctx context.Context) ([]string, error) {
+	code, _, err := a.authority.NewInvite(ctx, auth.InviteOptions{
+		Grant: auth.Grant{Subject: callRoom + "-*", Rooms: []string{callRoom}, Rights: auth.DeviceRights, TTL: callTTL},
+		TTL:   callTTL, Uses: callUses, Note: "test call link printed at start",
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the call link: %w", err)
 	}
 	var links []string
 	for _, base := range a.BaseURLs() {
-		links = append(links, base+"/call#token="+url.QueryEscape(token)+"&room="+callRoom)
+		if strings.HasPrefix(base, "https:") || strings.HasPrefix(base, "http://localhost:") || strings.HasPrefix(base, "http://127.") {
+			links = append(links, api.InviteURL(base, code.Reveal(), callRoom))
+		}
 	}
 	return links, nil
 }

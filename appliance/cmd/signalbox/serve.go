@@ -58,7 +58,7 @@ func (c *serveCommand) announce(ctx context.Context, p *program, cfg config.Conf
 		links = append(links, heading{"set up, once, within half an hour", []string{setup}})
 	}
 	if c.CallLink {
-		calls, err := box.CallLinks()
+		calls, err := box.CallLinks(ctx)
 		if err != nil {
 			return err
 		}
