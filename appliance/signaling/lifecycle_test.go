@@ -230,3 +230,32 @@ func TestHeldCandidatesAreBounded(t *testing.T) {
 		t.Errorf("10 s later: %s, want held_expired", e.ErrorCode())
 	}
 }
+
+// A negotiation goes on over a kill of the box: candidates follow the
+// description that went before, and held ones are still held.
+func TestNegotiationSurvivesAKill(t *testing.T) {
+	b := start(t, nil)
+	a, z := b.device("a"), b.device("z")
+	join(t, a, "r")
+	join(t, z, "r")
+	send(t, a, loadgen.Send{Type: "offer", Room: "r", To: z.Member(), Gen: 3, Data: jsonOf("{}")})
+	await(t, z, "offer")
+	send(t, z, loadgen.Send{Type: "candidate", Room: "r", To: a.Member(), Gen: 3, Data: jsonOf(`"early"`)})
+	waitFor(t, "everything to be safe", func() bool { return a.Unacked() == 0 && z.Unacked() == 0 })
+	addr := b.listener.Addr().String()
+	b.kill()
+	b.boot(addr)
+	send(t, a, loadgen.Send{Type: "candidate", Room: "r", To: z.Member(), Gen: 3, Data: jsonOf(`"late"`)})
+	if f := await(t, z, "candidate"); string(f.Data) != `"late"` {
+		t.Errorf("candidate after the kill: %s", f.Data)
+	}
+	send(t, z, loadgen.Send{Type: "answer", Room: "r", To: a.Member(), Gen: 3, Data: jsonOf("{}")})
+	await(t, a, "answer")
+	if f := await(t, a, "candidate"); string(f.Data) != `"early"` {
+		t.Errorf("held candidate after the kill: %s", f.Data)
+	}
+	send(t, z, loadgen.Send{Type: "offer", Room: "r", To: a.Member(), Gen: 2, Data: jsonOf("{}")})
+	if e := await(t, z, "error"); e.ErrorCode() != "stale_generation" {
+		t.Errorf("old offer after the kill: %s, want stale_generation", e.ErrorCode())
+	}
+}

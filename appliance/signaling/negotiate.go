@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type pair struct {
 // held is a candidate waiting for its description.
 type held struct {
 	gen   uint64 // 0: the next description of its side
+	seq   uint64 // its sender's
 	entry entry
 	until time.Time
 }
@@ -87,10 +89,46 @@ func (h *hall) pairFor(id pairID, from string) (*pair, error) {
 // dropPairs forgets a member's negotiations. hall.mu is held.
 func (h *hall) dropPairs(member string) {
 	for id := range h.pairs {
-		if id.a == member || id.b == member {
-			delete(h.pairs, id)
+		other := id.a
+		switch member {
+		case id.a:
+			other = id.b
+		case id.b:
+		default:
+			continue
+		}
+		delete(h.pairs, id)
+		if sess := h.members[other]; sess != nil {
+			sess.changeSeat(h, func(st *seat) { delete(st.described, member) })
 		}
 	}
+}
+
+// changeSeat changes what the journal keeps of the session's seat in h.
+func (s *Session) changeSeat(h *hall, change func(*seat)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.seats[h.name]; st != nil {
+		change(st)
+		s.markDirtyLocked(true)
+	}
+}
+
+// describe notes that the session has sent another member a description.
+func (s *Session) describe(h *hall, to string, gen uint64) {
+	s.changeSeat(h, func(st *seat) {
+		if st.described == nil {
+			st.described = make(map[string]uint64)
+		}
+		st.described[to] = gen
+	})
+}
+
+// unhold notes that a candidate of the session is held no more.
+func (s *Session) unhold(h *hall, seq uint64) {
+	s.changeSeat(h, func(st *seat) {
+		st.held = slices.DeleteFunc(st.held, func(l lastingHeld) bool { return l.Seq == seq })
+	})
 }
 
 // negotiate relays offer, answer, candidate, end-of-candidates and bye, by the
@@ -128,28 +166,35 @@ func (s *Server) negotiate(from, to *Session, h *hall, f *inbound, r receipt, ou
 			return err
 		}
 		p.gen, p.described[side] = max(p.gen, gen), gen
-		s.release(p, side, to, out)
+		from.describe(h, to.member, gen)
+		s.release(h, p, side, from, to, out)
 		return nil
 	case kindCandidate, kindEndOfCandidates:
 		if gen == 0 || p.described[side] != gen {
-			return s.hold(p, side, from, held{gen: gen, entry: e})
+			return s.hold(h, p, side, from, held{gen: gen, seq: f.seq, entry: e}, f)
 		}
 	case kindBye:
-		p.held = [2][]held{}
+		for _, w := range p.held[side] {
+			from.unhold(h, w.seq)
+		}
+		p.held[side] = nil
 	}
 	return s.deliver(to, e, out)
 }
 
 // hold keeps a candidate until its description comes. hall.mu is held.
-func (s *Server) hold(p *pair, side int, from *Session, h held) error {
+func (s *Server) hold(in *hall, p *pair, side int, from *Session, h held, f *inbound) error {
 	if len(p.held[side]) >= heldMax {
 		s.count(&s.drops.heldFull)
 		return refuseForNow(codeHeldFull, time.Second, "%d candidates already wait for a description; send it first", heldMax)
 	}
 	h.until = time.Now().Add(heldTime)
-	from.mu.Lock()
-	from.holds = true
-	from.mu.Unlock()
+	from.changeSeat(in, func(st *seat) {
+		from.holds = true
+		st.held = append(st.held, lastingHeld{
+			To: string(f.to), Kind: f.kind.String(), Gen: f.gen, Seq: f.seq, ID: f.id, Data: slices.Clone(f.data),
+		})
+	})
 	p.held[side] = append(p.held[side], h)
 	s.wheel.schedule(from, h.until)
 	return nil
@@ -157,15 +202,18 @@ func (s *Server) hold(p *pair, side int, from *Session, h held) error {
 
 // release delivers the candidates that waited for the description just sent,
 // and drops those of older ones. hall.mu is held.
-func (s *Server) release(p *pair, side int, to *Session, out *batch) {
+func (s *Server) release(h *hall, p *pair, side int, from, to *Session, out *batch) {
 	waiting := p.held[side]
 	p.held[side] = nil
 	for _, w := range waiting {
+		if w.gen > p.described[side] {
+			p.held[side] = append(p.held[side], w)
+			continue
+		}
+		from.unhold(h, w.seq)
 		switch {
 		case w.gen != 0 && w.gen < p.gen:
 			s.count(&s.drops.stale)
-		case w.gen > p.described[side]:
-			p.held[side] = append(p.held[side], w)
 		default:
 			if err := s.deliver(to, w.entry, out); err != nil {
 				s.settle(w.entry.receipt, statusExpired, out)
@@ -202,8 +250,9 @@ func (s *Server) expireHeld(sess *Session, now time.Time, out *batch) {
 					continue
 				}
 				s.count(&s.drops.heldExpired)
+				sess.unhold(h, w.seq)
 				e := Error{
-					Type: "error", ID: w.entry.receipt.id, Re: w.entry.receipt.seq, Code: codeHeldExpired,
+					Type: "error", ID: w.entry.receipt.id, Re: w.seq, Code: codeHeldExpired,
 					Message: "no description came for this candidate", Temporary: true,
 				}
 				sess.must(entry{body: body(e)}, out)

@@ -33,6 +33,19 @@ type lastingSeat struct {
 	Name   string          `json:"name,omitempty"`
 	Meta   json.RawMessage `json:"meta,omitempty"`
 	Will   json.RawMessage `json:"will,omitempty"`
+
+	Described map[string]uint64 `json:"described,omitempty"` // by member: generation of the last description sent
+	Held      []lastingHeld     `json:"held,omitempty"`
+}
+
+// lastingHeld is a candidate that waits for its description.
+type lastingHeld struct {
+	To   string          `json:"to"`
+	Kind string          `json:"kind"`
+	Gen  uint64          `json:"gen"`
+	Seq  uint64          `json:"seq"`
+	ID   uint64          `json:"id,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 // numbers is the record under the session's id and a dot.
@@ -94,7 +107,9 @@ func (s *Session) encode(promised uint64, ok bool, to map[string][]byte) uint64 
 func (s *Session) lastingLocked() []byte {
 	l := lasting{Version: recordVersion, Member: s.member, Identity: s.identity, Client: s.client, Issued: s.issued}
 	for name, st := range s.seats {
-		l.Seats = append(l.Seats, lastingSeat{Room: name, Joined: st.joined, Name: st.name, Meta: st.meta, Will: st.will})
+		l.Seats = append(l.Seats, lastingSeat{
+			Room: name, Joined: st.joined, Name: st.name, Meta: st.meta, Will: st.will, Described: st.described, Held: st.held,
+		})
 	}
 	b, err := json.Marshal(l)
 	if err != nil { // raw JSON that was scanned when it came
@@ -210,6 +225,7 @@ func (s *Server) restoreSessions() error {
 		sess.recovered = &last
 		s.wheel.schedule(sess, now.Add(s.cfg.ResumeWindow))
 	}
+	s.restorePairs()
 	return nil
 }
 
@@ -240,6 +256,9 @@ func (s *Server) restoreSession(id string, record []byte, now time.Time) {
 			s.log.Warn("seat not restored", "room", seated.Room, "session", l.Member, "err", err)
 			continue
 		}
-		s.sit(sess, &seat{hall: s.hallOf(seated.Room), joined: m.Joined, name: seated.Name, meta: seated.Meta, will: seated.Will})
+		s.sit(sess, &seat{
+			hall: s.hallOf(seated.Room), joined: m.Joined, name: seated.Name, meta: seated.Meta, will: seated.Will,
+			described: seated.Described, held: seated.Held,
+		})
 	}
 }

@@ -61,6 +61,12 @@ type seat struct {
 	name   string
 	meta   json.RawMessage
 	will   json.RawMessage
+
+	// What a restart must know of the negotiations, guarded by Session.mu: the
+	// generation of the last description sent to each member, and the
+	// candidates of this session that are held.
+	described map[string]uint64
+	held      []lastingHeld
 }
 
 // pushResult says what became of a frame offered to a session.
