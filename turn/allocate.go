@@ -2,6 +2,7 @@ package turn
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -74,7 +75,9 @@ func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 	}
 	if err := g.bind(a, want, claimed); err != nil {
 		s.registry.cancel(r.user)
-		s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
+		if !errors.Is(err, errNoReservation) { // that is the client's mistake
+			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
+		}
 		return stun.CodeInsufficientCapacity
 	}
 	s.registry.add(a)
@@ -109,7 +112,8 @@ func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) erro
 
 // begun makes an allocation that pion has taken known to its gate.
 func (g *gate) begun(a *allocation) {
-	g.relays.Add(1)
+	a.relay.begun = true
+	g.relays.Add(2) // its reader, and who closes it
 	g.server.counters.created.Add(1)
 	g.mu.Lock()
 	g.allocations[a.client] = a

@@ -7,6 +7,9 @@ import (
 	"github.com/pion/stun/v2"
 )
 
+// maxUsername is the most that USERNAME may hold (RFC 8489 §14.3).
+const maxUsername = 508
+
 // answerBinding answers a STUN Binding request (RFC 8489 §2). It needs no
 // credentials, and its answer is little larger than the request.
 func (g *gate) answerBinding(from netip.AddrPort) {
@@ -36,7 +39,7 @@ func (g *gate) authenticate(now time.Time) refusal {
 	var username stun.Username
 	var realm stun.Realm
 	var nonce stun.Nonce
-	if username.GetFrom(m) != nil || realm.GetFrom(m) != nil || nonce.GetFrom(m) != nil {
+	if username.GetFrom(m) != nil || realm.GetFrom(m) != nil || nonce.GetFrom(m) != nil || len(username) > maxUsername {
 		return stun.CodeBadRequest
 	}
 	if !g.server.nonces.valid(nonce.String(), r.from, now) {

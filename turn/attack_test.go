@@ -86,7 +86,13 @@ func TestGarbageDatagrams(t *testing.T) {
 	want(t, "channel", c.Bind(0x4000, peer), 0)
 	stranger := turntest.Dial(t, "udp", turntest.Addr(server))
 	garbage := [][]byte{
-		{}, {0}, {0x40}, {0x80, 1, 2, 3}, {0x40, 0, 0xFF, 0xFF}, {0x90, 0, 0, 0}, make([]byte, 20), make([]byte, 3000),
+		{},
+		{0},
+		{0x40},
+		{0x80, 1, 2, 3},
+		{0x40, 0, 0xFF, 0xFF},
+		{0x90, 0, 0, 0},
+		make([]byte, 20), make([]byte, 3000),
 		{0, 3, 0, 4, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 6, 0xFF, 0xFF},
 	}
 	for range 20 {

@@ -1,6 +1,7 @@
 package turn_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,21 @@ func TestUnauthenticated(t *testing.T) {
 		})
 	}
 	want(t, "allocations", server.Stats().Created, 1)
+}
+
+// A subject that makes a username longer than STUN allows hurts nobody else.
+func TestLongUsername(t *testing.T) {
+	server := turntest.Start(t)
+	for length, code := range map[int]int{497: 0, 498: 400, 600: 400, 1500: 400} { // with 11 bytes of expiry
+		c := turntest.Dial(t, "udp", turntest.Addr(server))
+		c.Credential = server.Credential(strings.Repeat("x", length), time.Hour)
+		c.Challenge()
+		m := c.Do(turntest.Method(stun.MethodAllocate), turntest.UDPTransport,
+			stun.RawAttribute{Type: stun.AttrUsername, Value: []byte(c.Credential.Username)},
+			stun.NewRealm(c.Realm), stun.NewNonce(c.Nonce), c.Key())
+		want(t, "code", turntest.Code(m), code)
+	}
+	turntest.Dial(t, "udp", turntest.Addr(server)).Allocate()
 }
 
 // A signed request without one of the attributes that say by whom is broken.

@@ -35,7 +35,8 @@ func NewCredential(secret []byte, subject string, expires time.Time) Credential 
 	}
 }
 
-// Credential makes a credential for subject that is good for ttl.
+// Credential makes a credential for subject that is good for ttl. The subject
+// may have 480 bytes; with more of them the relay refuses the credential.
 func (s *Server) Credential(subject string, ttl time.Duration) Credential {
 	return NewCredential(s.secret, subject, time.Now().Add(ttl))
 }

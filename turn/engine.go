@@ -45,23 +45,22 @@ func (g *gate) engineKey(string, string, net.Addr) ([]byte, bool) {
 }
 
 // handOver writes the request at hand into p for pion, or before that a
-// question for a nonce.
-func (g *gate) handOver(p []byte) (int, net.Addr, error) {
+// question for a nonce. A request that cannot be written is refused.
+func (g *gate) handOver(p []byte) (n int, client net.Addr, ok bool) {
 	if g.engine.value == "" || time.Since(g.engine.since) > engineNonceRenewal {
 		g.engine = engineNonce{asked: true}
-		question, err := stun.Build(stun.TransactionID, allocateRequest)
-		if err != nil {
-			return 0, nil, err
-		}
-		return copy(p, question.Raw), nobody, nil
+		question := stun.MustBuild(stun.TransactionID, allocateRequest)
+		return copy(p, question.Raw), nobody, true
+	}
+	m, err := g.engineRequest()
+	if err != nil {
+		g.server.failures.Warn("request not handed over", "remote", g.request.from, "err", err)
+		g.refuse(stun.CodeServerError)
+		return 0, nil, false
 	}
 	g.request.state = requestGiven
 	g.tuple = g.request.allocation.tuple
-	m, err := g.engineRequest()
-	if err != nil {
-		return 0, nil, err
-	}
-	return copy(p, m.Raw), netAddr(g.transport, g.request.from), nil
+	return copy(p, m.Raw), netAddr(g.transport, g.request.from), true
 }
 
 // engineRequest writes the request anew with what pion needs to know, so that

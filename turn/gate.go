@@ -36,7 +36,7 @@ type gate struct {
 	local     netip.AddrPort // the address of the relay that clients speak to
 
 	ended  chan struct{}  // closed when pion's read loop is about to return
-	relays sync.WaitGroup // relayConns that pion still reads
+	relays sync.WaitGroup // relayConns that pion has not let go of
 
 	message stun.Message // the message that is looked at
 	request request      // what pion is busy with, or will be next
@@ -67,13 +67,14 @@ func newGate(s *Server, l link, transport string, local netip.AddrPort) *gate {
 func (g *gate) serve() error {
 	p := make([]byte, readRoom)
 	for g.request.state != requestReady {
-		n, from, err := g.link.read(p)
-		if err != nil {
-			return nil // the link has ended
+		n, from, ok := g.link.read(p)
+		if !ok {
+			return nil
 		}
 		g.admit(p[:n], from)
 	}
 	if _, err := pionturn.NewServer(g.engineConfig()); err != nil {
+		g.refuse(stun.CodeServerError)
 		return fmt.Errorf("start pion server: %w", err)
 	}
 	<-g.ended
@@ -85,17 +86,21 @@ func (g *gate) serve() error {
 // or a request that has passed every check.
 func (g *gate) ReadFrom(p []byte) (int, net.Addr, error) {
 	g.settle()
-	for g.request.state != requestReady {
-		n, from, err := g.link.read(p)
-		if err != nil {
+	for {
+		if g.request.state == requestReady {
+			if n, client, ok := g.handOver(p); ok {
+				return n, client, nil
+			}
+		}
+		n, from, ok := g.link.read(p)
+		if !ok {
 			close(g.ended)
-			return 0, nil, err
+			return 0, nil, net.ErrClosed
 		}
 		if client := g.admit(p[:n], from); client != nil {
 			return n, client, nil
 		}
 	}
-	return g.handOver(p)
 }
 
 // admit looks at one message of a client. It returns the client's address if

@@ -55,7 +55,7 @@ func TestStopReleasesEverything(t *testing.T) {
 // A server that never runs lets go of its sockets too.
 func TestCloseWithoutRun(t *testing.T) {
 	for range 3 {
-		server, err := turn.New(turn.Config{Listen: []string{"127.0.0.1:41433"}}, turntest.Secret)
+		server, err := turn.New(turn.Config{Listen: []string{"127.0.0.1:21433"}}, turntest.Secret)
 		if err != nil {
 			t.Fatal(err)
 		}

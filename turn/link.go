@@ -15,8 +15,8 @@ const (
 // goroutine reads; any may write or close.
 type link interface {
 	// read waits for the next message and puts it into p, which has room for
-	// maxMessage bytes. It returns an error only when the link has ended.
-	read(p []byte) (n int, from netip.AddrPort, err error)
+	// more than maxMessage bytes. ok is false when the link has ended.
+	read(p []byte) (n int, from netip.AddrPort, ok bool)
 	// write sends message or queues it, without waiting for the client.
 	// A response may use room that is kept from data.
 	write(message []byte, to netip.AddrPort, response bool)

@@ -9,31 +9,35 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limitedLog lets a few records a second through. Whatever a stranger can
+// limited lets a few records a second through to log. Whatever a stranger can
 // cause goes through it, so that nobody fills a disk from the network.
-type limitedLog struct {
-	log     *slog.Logger
+func limited(log *slog.Logger) *slog.Logger {
+	return slog.New(limitedHandler{log.Handler(), rate.NewLimiter(1, 10)})
+}
+
+type limitedHandler struct {
+	slog.Handler
 	limiter *rate.Limiter
 }
 
-func newLimitedLog(log *slog.Logger) *limitedLog {
-	return &limitedLog{log: log, limiter: rate.NewLimiter(1, 10)}
+func (h limitedHandler) Handle(ctx context.Context, r slog.Record) error {
+	if !h.limiter.Allow() {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
-// Warn and Debug are those of slog.Logger; msg is constant.
-func (l *limitedLog) Warn(msg string, args ...any)  { l.record(slog.LevelWarn, msg, args) }
-func (l *limitedLog) Debug(msg string, args ...any) { l.record(slog.LevelDebug, msg, args) }
+func (h limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return limitedHandler{h.Handler.WithAttrs(attrs), h.limiter}
+}
 
-func (l *limitedLog) record(level slog.Level, msg string, args []any) {
-	ctx := context.Background()
-	if l.log.Enabled(ctx, level) && l.limiter.Allow() {
-		l.log.Log(ctx, level, msg, args...)
-	}
+func (h limitedHandler) WithGroup(name string) slog.Handler {
+	return limitedHandler{h.Handler.WithGroup(name), h.limiter}
 }
 
 // pionLog is what pion logs to. Its debug and trace lines are not even put
 // together, and its errors are about single packets: debug lines of ours.
-type pionLog struct{ limited *limitedLog }
+type pionLog struct{ log *slog.Logger }
 
 var _ logging.LoggerFactory = pionLog{}
 
@@ -46,13 +50,19 @@ func (pionLog) Debugf(string, ...any) {}
 func (pionLog) Info(string)           {}
 func (pionLog) Infof(string, ...any)  {}
 
-func (p pionLog) Warn(msg string)                   { p.limited.Debug("pion warning", "reason", msg) }
-func (p pionLog) Warnf(format string, args ...any)  { p.formatted("pion warning", format, args) }
-func (p pionLog) Error(msg string)                  { p.limited.Debug("pion error", "reason", msg) }
-func (p pionLog) Errorf(format string, args ...any) { p.formatted("pion error", format, args) }
-
-func (p pionLog) formatted(msg, format string, args []any) {
-	if p.limited.log.Enabled(context.Background(), slog.LevelDebug) {
-		p.limited.Debug(msg, "reason", fmt.Sprintf(format, args...))
-	}
+func (p pionLog) Warn(msg string) { p.log.Debug("pion warning", "reason", msg) }
+func (p pionLog) Warnf(format string, args ...any) {
+	p.log.Debug("pion warning", "reason", lazy{format, args})
 }
+func (p pionLog) Error(msg string) { p.log.Debug("pion error", "reason", msg) }
+func (p pionLog) Errorf(format string, args ...any) {
+	p.log.Debug("pion error", "reason", lazy{format, args})
+}
+
+// lazy is text that is put together when it is written.
+type lazy struct {
+	format string
+	args   []any
+}
+
+func (l lazy) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(l.format, l.args...)) }

@@ -138,7 +138,7 @@ func FuzzXORAddress(f *testing.F) {
 // sink is a link that keeps what is sent to clients.
 type sink struct{ sent [][]byte }
 
-func (s *sink) read([]byte) (int, netip.AddrPort, error) { panic("nobody reads here") }
+func (s *sink) read([]byte) (int, netip.AddrPort, bool) { panic("nobody reads here") }
 func (s *sink) write(message []byte, _ netip.AddrPort, _ bool) {
 	s.sent = append(s.sent, slices.Clone(message))
 }

@@ -29,13 +29,7 @@ func TestPeersRefusedByDefault(t *testing.T) {
 		"[::ffff:169.254.169.254]:80", "[64:ff9b::169.254.169.254]:80", "[2002:a9fe:a9fe::1]:80",
 	} {
 		addr := netip.MustParseAddrPort(peer)
-		code := c.Permit(addr)
-		if addr == netip.MustParseAddrPort("127.0.0.1:0") {
-			// Without a port it may be meant for this caller's own relayed address.
-			want(t, peer, code, 0)
-			continue
-		}
-		want(t, "permission for "+peer, code, 403)
+		want(t, "permission for "+peer, c.Permit(addr), 403)
 		want(t, "channel to "+peer, c.Bind(0x4000+uint16(i), addr), 403)
 	}
 }
@@ -154,7 +148,7 @@ func TestCaps(t *testing.T) {
 // Every port of the range is used before one caller is refused, and used again
 // when a call has ended (F15).
 func TestRelayPortsRunOut(t *testing.T) {
-	within := turn.PortRange{First: 41500, Last: 41515}
+	within := turn.PortRange{First: 21500, Last: 21515}
 	server := turntest.Start(t, func(cfg *turn.Config) { cfg.RelayPorts = within })
 	var clients []*turntest.Client
 	var used []uint16

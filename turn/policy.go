@@ -73,28 +73,39 @@ type relayedAddrs interface {
 	hasRelayed(netip.Addr) bool
 }
 
-// mayReach says whether callers may exchange datagrams with peer. It is asked
-// for every datagram: a permission covers an address, not a port.
+// mayReach says whether callers may exchange datagrams with peer.
 func (p *policy) mayReach(peer netip.AddrPort) bool {
-	peer = canonicalPort(peer)
-	switch {
-	case peer.Port() == 0 || p.refuses(peer.Addr()):
-		return false
-	case p.relayed.isRelayed(peer):
-		return true
-	}
-	return p.allowsHost(peer.Addr())
+	return p.mayReachAgain(peer, new(verdict))
 }
 
-// mayPermit says whether a permission for peer may be created. A port that
-// comes along is held against the allocated ones, since it is the one the
-// caller means (RFC 8656 §10.1 gives it no meaning); 0 stands for none.
+// verdict is what a policy has said last about an address, while the site was
+// the same. It belongs to one goroutine, which asks about one peer at a time.
+type verdict struct {
+	addr             netip.Addr
+	site             *site
+	refused, allowed bool
+}
+
+// mayReachAgain is mayReach for every datagram: a permission covers an address,
+// not a port, and the networks may have changed.
+func (p *policy) mayReachAgain(peer netip.AddrPort, last *verdict) bool {
+	peer = canonicalPort(peer)
+	if at := p.site.Load(); peer.Addr() != last.addr || at != last.site {
+		*last = verdict{peer.Addr(), at, p.refuses(peer.Addr()), p.allowsHost(peer.Addr())}
+	}
+	return peer.Port() != 0 && !last.refused && (last.allowed || p.relayed.isRelayed(peer))
+}
+
+// mayPermit says whether a permission for peer may be created. RFC 8656 §10.1
+// gives its port no meaning, yet a client that names one means it, and hears at
+// once that it is out of reach. pjnath names none, which is 0.
 func (p *policy) mayPermit(peer netip.AddrPort) bool {
 	if peer.Port() != 0 {
 		return p.mayReach(peer)
 	}
 	addr := canonical(peer.Addr())
-	return !p.refuses(addr) && (p.relayed.hasRelayed(addr) || p.allowsHost(addr))
+	caller := p.relayed.hasRelayed(addr) && !addr.IsLoopback()
+	return !p.refuses(addr) && (caller || p.allowsHost(addr))
 }
 
 // refuses covers steps 1 and 2.

@@ -174,7 +174,8 @@ func TestMayPermit(t *testing.T) {
 		"192.168.1.5:50000": true,
 		"192.168.1.5:22":    false, // whoever names a port means it
 		"10.20.0.5:0":       false, // no caller there
-		"127.0.0.1:0":       true,  // the caller on loopback; data is held against its port
+		"127.0.0.1:50001":   true,  // a caller on loopback
+		"127.0.0.1:0":       false,
 		"127.0.0.2:0":       false,
 		"[::1]:0":           false,
 		"8.8.8.8:0":         false,
@@ -196,5 +197,21 @@ func TestSiteUnicast(t *testing.T) {
 		if got[i].String() != want[i] {
 			t.Errorf("a wildcard stands for %v, want %v", got, want)
 		}
+	}
+}
+
+func BenchmarkMayReach(b *testing.B) {
+	p := factoryBox(nil, nil)
+	for name, peer := range map[string]netip.AddrPort{
+		"attached": netip.MustParseAddrPort("192.168.1.77:5000"), "caller": netip.MustParseAddrPort("192.168.1.5:50000"),
+	} {
+		b.Run(name, func(b *testing.B) {
+			var last verdict
+			for b.Loop() {
+				if !p.mayReachAgain(peer, &last) {
+					b.Fatal("refused")
+				}
+			}
+		})
 	}
 }

@@ -60,11 +60,11 @@ func TestPortsInPairs(t *testing.T) {
 
 // Ports that other programs hold are passed over.
 func TestPortsPassOverForeign(t *testing.T) {
-	within := PortRange{40960, 40967}
+	within := PortRange{20960, 20967}
 	p := newPorts(within)
-	foreign, err := listenUDP(netip.AddrPortFrom(loopback, 40963))
+	foreign, err := listenUDP(netip.AddrPortFrom(loopback, 20963))
 	if err != nil {
-		t.Skipf("port 40963 is in use: %v", err)
+		t.Skipf("port 20963 is in use: %v", err)
 	}
 	defer foreign.Close()
 	for range within.Size() - 1 {
@@ -81,10 +81,10 @@ func TestPortsPassOverForeign(t *testing.T) {
 
 // A reserved port is bound until it is claimed or its time is over.
 func TestReservation(t *testing.T) {
-	p := newPorts(PortRange{40970, 40971})
+	p := newPorts(PortRange{20970, 20971})
 	first, next, err := p.listen(loopback, portPair)
 	if err != nil {
-		t.Skipf("ports 40970 and 40971 are in use: %v", err)
+		t.Skipf("ports 20970 and 20971 are in use: %v", err)
 	}
 	defer first.socket.Close()
 	token := reservationToken{1}

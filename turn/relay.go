@@ -18,10 +18,13 @@ type relayConn struct {
 	socket     udpSocket
 	closed     chan struct{}
 	once       sync.Once
+	begun      bool // pion has it: it will read and close
 
 	// The last peer, for the reader alone: most allocations have one.
 	lastPeer     netip.AddrPort
 	lastPeerAddr *net.UDPAddr
+
+	from, to verdict // on the last peer; from is the reader's, to the gate's
 }
 
 var _ net.PacketConn = (*relayConn)(nil)
@@ -60,7 +63,7 @@ func (r *relayConn) admit(full bool, from netip.AddrPort) (netip.AddrPort, bool)
 	switch {
 	case full:
 		r.server.counters.drop(dropOversize)
-	case !r.server.policy.mayReach(peer):
+	case !r.server.policy.mayReachAgain(peer, &r.from):
 		r.server.counters.drop(dropPeerDenied)
 	case !r.allocation.permitted(peer.Addr()):
 		r.server.counters.drop(dropNoPermission)
@@ -82,7 +85,7 @@ func (r *relayConn) peerAddr(peer netip.AddrPort) *net.UDPAddr {
 // counted and forgotten.
 func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	peer := canonicalPort(addrPortOf(addr))
-	if !r.server.policy.mayReach(peer) {
+	if !r.server.policy.mayReachAgain(peer, &r.to) {
 		r.server.counters.drop(dropPeerDenied)
 		return len(p), nil
 	}
@@ -92,9 +95,9 @@ func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	}
 	if _, err := r.socket.WriteToUDPAddrPort(p, peer); err != nil {
 		r.server.counters.drop(dropSendFailed)
-		return len(p), nil
+	} else {
+		r.count(&r.allocation.toPeers, &r.server.counters.toPeers, len(p))
 	}
-	r.count(&r.allocation.toPeers, &r.server.counters.toPeers, len(p))
 	return len(p), nil
 }
 
@@ -112,6 +115,9 @@ func (r *relayConn) Close() error {
 		r.server.ended(r.allocation)
 		r.socket.Close()
 		r.server.ports.free(r.allocation)
+		if r.begun {
+			r.allocation.gate.relays.Done()
+		}
 	})
 	return nil
 }

@@ -7,7 +7,8 @@ const (
 	// of good video. What is older is of no use to anyone.
 	maxQueued = 256 << 10
 	// responseRoom comes on top for responses: dropped media is repaired by
-	// the next frame, while a lost response costs the client its call.
+	// the next frame, while a lost response costs the client its call. It is
+	// all that a client has who has not signed in.
 	responseRoom = 16 << 10
 	// keptQueue is the buffer that an idle connection keeps.
 	keptQueue = 4 << 10
@@ -24,12 +25,8 @@ type sendQueue struct {
 
 func newSendQueue() *sendQueue { return &sendQueue{wake: make(chan struct{}, 1)} }
 
-// push copies message to the end. It returns false when there is no room.
-func (q *sendQueue) push(message []byte, response bool) bool {
-	room := maxQueued
-	if response {
-		room += responseRoom
-	}
+// push copies message to the end, unless more than room bytes would wait then.
+func (q *sendQueue) push(message []byte, room int) bool {
 	q.mu.Lock()
 	if len(q.pending)+len(message) > room {
 		q.mu.Unlock()

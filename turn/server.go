@@ -30,7 +30,7 @@ type Server struct {
 	config     Config
 	secret     []byte
 	log        *slog.Logger
-	failures   *limitedLog
+	failures   *slog.Logger // limited, for what a stranger can cause
 	sockets    *sockets
 	gates      []*gate // one for each UDP socket
 	policy     *policy
@@ -58,7 +58,7 @@ func New(cfg Config, secret []byte) (*Server, error) {
 		config:     cfg,
 		secret:     slices.Clone(secret),
 		log:        cfg.Logger,
-		failures:   newLimitedLog(cfg.Logger),
+		failures:   limited(cfg.Logger),
 		registry:   newRegistry(cfg.MaxAllocations, cfg.MaxAllocationsPerUser),
 		ports:      newPorts(cfg.RelayPorts),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),

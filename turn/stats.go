@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -175,7 +176,7 @@ func (s *Server) Allocations() []AllocationInfo {
 	for i, a := range live {
 		list[i] = a.info()
 	}
-	slices.SortFunc(list, func(a, b AllocationInfo) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(list, func(a, b AllocationInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 

@@ -49,7 +49,7 @@ func newTCPLink(conn net.Conn, remote netip.AddrPort, c *counters) *tcpLink {
 	}
 }
 
-func (l *tcpLink) read(p []byte) (int, netip.AddrPort, error) {
+func (l *tcpLink) read(p []byte) (int, netip.AddrPort, bool) {
 	for {
 		passedOver := l.frames.oversize
 		frame, err := l.frames.next(l.signedIn.Load())
@@ -58,7 +58,7 @@ func (l *tcpLink) read(p []byte) (int, netip.AddrPort, error) {
 		}
 		if frame != nil {
 			l.setSlow(false)
-			return copy(p, frame), l.remote, nil
+			return copy(p, frame), l.remote, true
 		}
 		if err == nil {
 			l.setSlow(l.frames.partial())
@@ -66,7 +66,7 @@ func (l *tcpLink) read(p []byte) (int, netip.AddrPort, error) {
 		}
 		if err != nil {
 			l.close(l.endReason(err))
-			return 0, netip.AddrPort{}, err
+			return 0, netip.AddrPort{}, false
 		}
 	}
 }
@@ -121,7 +121,14 @@ func (l *tcpLink) endReason(err error) closeReason {
 }
 
 func (l *tcpLink) write(message []byte, _ netip.AddrPort, response bool) {
-	if !l.queue.push(message, response) {
+	room := 0
+	if l.signedIn.Load() {
+		room += maxQueued
+	}
+	if response {
+		room += responseRoom
+	}
+	if !l.queue.push(message, room) {
 		l.counters.drop(dropQueueFull)
 	}
 }

@@ -45,20 +45,20 @@ func newUDPLink(socket udpSocket, c *counters) *udpLink {
 
 // read survives every error but its own closing: an ICMP message of a stranger
 // or an interface that goes away must not end a socket that serves everyone.
-func (l *udpLink) read(p []byte) (int, netip.AddrPort, error) {
+func (l *udpLink) read(p []byte) (int, netip.AddrPort, bool) {
 	for failed := 0; ; {
 		n, from, err := l.socket.ReadFromUDPAddrPort(p)
 		switch {
 		case err == nil && n > maxMessage:
 			l.counters.drop(dropOversize)
 		case err == nil:
-			return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), nil
+			return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), true
 		case errors.Is(err, net.ErrClosed):
-			return 0, netip.AddrPort{}, err
+			return 0, netip.AddrPort{}, false
 		default:
 			l.counters.readErrors.Add(1)
 			if !pause(backoff(failed), l.closed) {
-				return 0, netip.AddrPort{}, net.ErrClosed
+				return 0, netip.AddrPort{}, false
 			}
 			failed++
 		}

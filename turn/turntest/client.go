@@ -2,6 +2,7 @@ package turntest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -26,7 +27,8 @@ type Client struct {
 	t      testing.TB
 	conn   net.Conn
 	stream *bufio.Reader // nil over UDP
-	data   [][]byte      // messages that came while waiting for a response
+	buffer []byte
+	data   [][]byte // messages that came while waiting for a response
 }
 
 // Dial opens a client over "udp" or "tcp" with a credential for "tester" that
@@ -46,7 +48,7 @@ func Use(t testing.TB, conn net.Conn) *Client {
 	c := &Client{
 		Credential: turn.NewCredential(Secret, "tester", time.Now().Add(time.Hour)),
 		Timeout:    5 * time.Second,
-		t:          t, conn: conn,
+		t:          t, conn: conn, buffer: make([]byte, 1<<16),
 	}
 	if conn.LocalAddr().Network() == "tcp" {
 		c.stream = bufio.NewReader(conn)
@@ -71,9 +73,8 @@ func (c *Client) Read(timeout time.Duration) ([]byte, error) {
 		return nil, err
 	}
 	if c.stream == nil {
-		p := make([]byte, 1<<16)
-		n, err := c.conn.Read(p)
-		return p[:n], err
+		n, err := c.conn.Read(c.buffer)
+		return bytes.Clone(c.buffer[:n]), err
 	}
 	header := make([]byte, 4)
 	if _, err := io.ReadFull(c.stream, header); err != nil {
