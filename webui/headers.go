@@ -21,12 +21,14 @@ var contentPolicy = strings.Join([]string{
 	"trusted-types 'none'",
 }, "; ")
 
-func setSecurity(h http.Header) {
+func setSecurity(h http.Header, secure bool) {
 	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("Permissions-Policy", "camera=(self), microphone=(self), autoplay=(self), display-capture=(), geolocation=(), payment=(), usb=()")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if secure {                      // over plain HTTP browsers ignore it, and say so in their console
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }

@@ -45,7 +45,7 @@ func Handler(opts Options) http.Handler {
 type site map[string]*answer
 
 func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	setSecurity(w.Header())
+	setSecurity(w.Header(), r.TLS != nil)
 	a, ok := s[r.URL.Path]
 	switch {
 	case !ok:

@@ -72,7 +72,7 @@ func TestSecurityHeaders(t *testing.T) {
 		}
 		for key, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-			"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
+			"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "",
 		} {
 			if got := h.Get(key); got != want {
 				t.Errorf("%s: %s %q, want %q", target, key, got, want)
@@ -81,6 +81,12 @@ func TestSecurityHeaders(t *testing.T) {
 		if got := h.Get("Permissions-Policy"); !strings.Contains(got, "camera=(self), microphone=(self)") {
 			t.Errorf("%s: Permissions-Policy %q", target, got)
 		}
+	}
+}
+
+func TestOpenerPolicyIsForHTTPS(t *testing.T) {
+	if got := get(t, "GET", "https://box/").Header.Get("Cross-Origin-Opener-Policy"); got != "same-origin" {
+		t.Errorf("Cross-Origin-Opener-Policy %q over HTTPS, want same-origin", got)
 	}
 }
 

@@ -16,7 +16,7 @@
 
 /**
  * @param {Evidence} evidence
- * @returns {Reason[]}
+ * @returns {Reason[]} what stands in the way of a connection that does not come, or has failed
  */
 export function diagnose({facts, connection, relayOnly, relayOffered, online, present}) {
   /** @type {Reason[]} */
@@ -38,11 +38,11 @@ export function diagnose({facts, connection, relayOnly, relayOffered, online, pr
   if (facts.answered && sum(facts.remote) === 0) {
     add('no_remote_candidates', 'The other side sent no address. If it uses the relay only, its relay is out of reach.');
   }
-  if (connection === 'failed' && reasons.length === 0) {
+  if (connection !== 'connected' && reasons.length === 0) {
     if (facts.connected) add('lost', 'The connection was there and is lost. Another way is being looked for.');
     else if (!facts.local.relay && !facts.remote.relay) {
       add('no_way', `The two sides cannot reach each other directly, and neither got a relay address${relayErrors(facts)}. Does a firewall block port 3478?`);
-    } else add('ice_failed', 'No pair of addresses worked, not even through the relay. Does a firewall block the relay\'s ports 49152 to 65535?');
+    } else add('ice_failed', 'No pair of addresses has worked, not even through the relay. Does a firewall block the relay\'s ports 49152 to 65535?');
   }
   return reasons;
 }

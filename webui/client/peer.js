@@ -38,6 +38,8 @@ export class Peer extends Emitter {
   #negotiator;
   #mender;
   #unlisten;
+  /** The generation this negotiation began with, 0 before. */
+  #first = 0;
 
   /** @type {RTCPeerConnection} */
   pc;
@@ -92,12 +94,11 @@ export class Peer extends Emitter {
     return {iceTransportPolicy: iceTransportPolicy ?? 'all', ...rtc, iceServers};
   }
 
-  /** @param {string} [text] */
-  #useServers(text = 'took over renewed relay credentials') {
+  #useServers() {
     if (this.status === 'closed') return;
     try {
       this.pc.setConfiguration(this.#configuration());
-      this.emit('step', {text});
+      this.emit('step', {text: 'took over renewed relay credentials'});
     } catch (error) {
       this.#failed('configuration', error);
     }
@@ -123,10 +124,13 @@ export class Peer extends Emitter {
 
   /** @param {Frame} frame from the box, of this pair */
   receive(frame) {
-    this.startedAt ??= performance.now();
+    if (frame.type === 'bye') {
+      // One that crossed our first offer ends the negotiation before this one.
+      if ((frame.gen ?? Infinity) >= this.#first) this.close('bye', false);
+      return;
+    }
+    this.#begin(frame.gen);
     switch (frame.type) {
-      case 'bye':
-        return this.close('bye', false);
       case 'restart':
         return this.#mender.restart(`the box asks for it: ${frame.reason ?? 'no reason given'}`);
       case 'candidate':
@@ -139,10 +143,16 @@ export class Peer extends Emitter {
     this.#negotiator.receive(frame);
   }
 
+  /** @param {number | undefined} gen */
+  #begin(gen) {
+    this.startedAt ??= performance.now();
+    this.#first ||= gen ?? 0;
+  }
+
   /** @param {string} type @param {{gen: number, data?: any}} fields */
   #send(type, fields, attempt = 1) {
     if (this.status !== 'open') return;
-    this.startedAt ??= performance.now();
+    this.#begin(fields.gen);
     const frame = {type, room: this.#calls.room, to: this.member, ...fields};
     const refused = (/** @type {SignalboxError} */ error) => this.#refused(type, fields, error, attempt);
     try {
@@ -189,16 +199,6 @@ export class Peer extends Emitter {
   /** Looks for a new way between the two sides, keeping media and tracks. */
   restartIce() {
     this.#mender.restart('asked for');
-  }
-
-  /**
-   * Changes how the connection may be made, and makes it anew that way.
-   * @param {Pick<PeerOptions, 'iceTransportPolicy' | 'relayTransport'>} change
-   */
-  configure(change) {
-    this.#options = {...this.#options, ...change};
-    this.#useServers('took over other relay settings');
-    this.restartIce();
   }
 
   /** The pair of candidates in use, its relay protocol, and what flows: see stats.js. */

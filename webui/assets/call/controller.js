@@ -1,7 +1,7 @@
 import {diagnose, firstFrame, Rates, relayTransport, Signalbox} from '../../client/signalbox.js';
 import {forgetToken, redeem, rememberName, rememberRoom, tokenSource} from './entry.js';
 import {openSource} from './media.js';
-import {connectionWords, pathWords, sideWords} from './words.js';
+import {addressWords, connectionWords, pathWords} from './words.js';
 
 /** As many as a test call shows. */
 const MAX_PEERS = 4;
@@ -149,7 +149,7 @@ export class CallController {
       for (const old of this.parties.filter(({orphan}) => orphan)) old.peer.close('replaced', false);
       party.measure?.().then(() => {
         const pair = party.stats?.pair;
-        if (pair) this.say(`${party.name}: ${pathWords(pair)} (${sideWords(pair.local)} ↔ ${sideWords(pair.remote)})`);
+        if (pair) this.say(`${party.name}: ${pathWords(pair).toLowerCase()}, ${addressWords(pair.local)} to ${addressWords(pair.remote)}`);
       });
     }
     this.#diagnose(party);
@@ -190,12 +190,17 @@ export class CallController {
     return this.wanted?.transport === 'any' ? ways.some(Boolean) : ways.includes(this.wanted?.transport);
   }
 
-  /** Other relay settings, also in the middle of a call. @param {Partial<Wanted>} change */
+  /**
+   * Other relay settings, also in the middle of a call. That takes a connection
+   * of its own: browsers keep using the addresses an old one has found.
+   * @param {Partial<Wanted>} change
+   */
   change(change) {
     if (!this.wanted) return;
     Object.assign(this.wanted, change);
-    for (const {peer} of this.parties) {
-      peer.configure({iceTransportPolicy: this.wanted.relayOnly ? 'relay' : 'all', relayTransport: this.wanted.transport});
+    for (const {member, peer} of this.parties.filter(({orphan}) => !orphan)) {
+      peer.close('other settings');
+      this.#open(member, 'calling again');
     }
     this.changed();
   }

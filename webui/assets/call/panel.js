@@ -1,7 +1,7 @@
 import {html} from '../vendor/preact-htm.js';
 import {rate} from '../common/format.js';
 import {Badge, Notice} from '../common/ui.js';
-import {boxKinds, boxWords, connectionKinds, connectionWords, pathWords, sideWords} from './words.js';
+import {addressWords, boxKinds, boxWords, connectionKinds, connectionWords, pathWords, sideWords} from './words.js';
 
 /** How one call goes, in figures and words. @param {{party: import('./controller.js').Party}} props */
 export function PartyPanel({party}) {
@@ -13,8 +13,8 @@ export function PartyPanel({party}) {
     ${stats?.pair && html`<p class="path" data-testid="path">${pathWords(stats.pair)}</p>`}
     <dl class="facts">
       ${stats?.pair && html`
-        <dt>This side</dt><dd data-testid="local">${sideWords(stats.pair.local)}</dd>
-        <dt>Other side</dt><dd data-testid="remote">${sideWords(stats.pair.remote)}</dd>
+        <dt>This side</dt><dd data-testid="local">${addressWords(stats.pair.local)}<small class="muted">${sideWords(stats.pair.local)}</small></dd>
+        <dt>Other side</dt><dd data-testid="remote">${addressWords(stats.pair.remote)}<small class="muted">${sideWords(stats.pair.remote)}</small></dd>
         <dt>Round trip</dt><dd data-testid="rtt">${stats.pair.rttMs === undefined ? '–' : `${stats.pair.rttMs} ms`}</dd>`}
       <dt>First picture</dt><dd data-testid="first-frame">${firstFrameMs === undefined ? 'not yet' : `after ${firstFrameMs} ms`}</dd>
       ${stats && html`

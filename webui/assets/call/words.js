@@ -43,9 +43,17 @@ export function pathWords(pair) {
   return 'Directly between the two';
 }
 
-/** @param {import('../../client/stats.js').CandidateInfo} side */
+/**
+ * One end of the way: what kind of address, and which.
+ * @param {import('../../client/stats.js').CandidateInfo} side
+ */
 export function sideWords(side) {
-  const at = side.address ? ` ${side.address.includes(':') ? `[${side.address}]` : side.address}:${side.port}` : '';
   const by = side.type === 'relay' && side.relayProtocol ? `, reached over ${side.relayProtocol.toUpperCase()}` : '';
-  return `${side.type} ${side.protocol}${at}: ${typeWords[side.type] ?? 'an address'}${by}`;
+  return `${typeWords[side.type] ?? 'an address'}${by} (${side.type}, ${side.protocol})`;
+}
+
+/** @param {import('../../client/stats.js').CandidateInfo} side */
+export function addressWords({address, port}) {
+  if (!address) return 'address hidden by the browser';
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
