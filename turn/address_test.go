@@ -110,3 +110,20 @@ func TestWildcard(t *testing.T) {
 	}
 	want(t, "first address", udp[0].Addr().IsLoopback(), true)
 }
+
+// Callers who have come to different addresses of the box meet all the same,
+// as when one of them is a browser on the box.
+func TestCallersOnDifferentAddresses(t *testing.T) {
+	server := turntest.Start(t, func(cfg *turn.Config) { cfg.Listen, cfg.AllowPeers = []string{"0.0.0.0:0"}, nil })
+	udp, _ := server.Addrs()
+	for _, addr := range udp {
+		a, b := turntest.Dial(t, "udp", udp[0]), turntest.Dial(t, "udp", addr)
+		relayedA, relayedB := a.Allocate(), b.Allocate()
+		want(t, "permission", b.Permit(relayedA), 0)
+		want(t, "channel", a.Bind(0x4000, relayedB), 0)
+		a.SendChannel(0x4000, []byte("hello"))
+		want(t, "at b", receive(t, b), turntest.Datagram{Peer: relayedA, Data: "hello"})
+		b.SendTo(relayedA, []byte("back"))
+		want(t, "at a", receive(t, a), turntest.Datagram{Channel: 0x4000, Data: "back"})
+	}
+}
