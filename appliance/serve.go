@@ -16,7 +16,10 @@ import (
 	"signalbox/webui"
 )
 
-const signalPath = "/v1/signal"
+const (
+	signalPath = "/v1/signal"
+	rootPath   = "/trust/ca.crt"
+)
 
 // Bounds of the HTTP servers.
 const (
@@ -64,7 +67,7 @@ func (a *Appliance) handler() http.Handler {
 		mux.Handle(path, served)
 	}
 	mux.Handle(signalPath, a.signaling)
-	mux.HandleFunc("GET /trust/ca.crt", a.serveRoot)
+	mux.HandleFunc("GET "+rootPath, a.serveRoot)
 	mux.Handle("/", webui.Handler(webui.Options{}))
 	return mux
 }
@@ -111,7 +114,10 @@ func (a *Appliance) serve(ctx context.Context) error {
 		}
 		run(l, handler)
 	}
-	run(a.control, a.api.Control())
+	own := http.NewServeMux()
+	own.HandleFunc("GET "+rootPath, a.serveRoot)
+	own.Handle("/", a.api.Control())
+	run(a.control, own)
 	if err := g.Wait(); err != nil {
 		return err
 	}
