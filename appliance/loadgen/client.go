@@ -165,6 +165,7 @@ type Client struct {
 	seen     map[string]*midWindow
 	counts   Counts
 	closed   bool
+	leaving  bool // Close was called: the session is over
 	deadTime time.Duration
 }
 
@@ -229,7 +230,7 @@ func (c *Client) Unacked() int {
 // ErrRefused: the box closed with a code that says not to come back.
 var ErrRefused = errors.New("the box refuses this client")
 
-// Run keeps the client connected until ctx ends or the box refuses it.
+// Run keeps the client connected until ctx ends, Close, or the box refuses it.
 func (c *Client) Run(ctx context.Context) error {
 	defer func() {
 		c.mu.Lock()
@@ -245,7 +246,11 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		c.mu.Lock()
 		c.counts.Last = err
+		leaving := c.leaving
 		c.mu.Unlock()
+		if leaving {
+			return nil
+		}
 		var closed *websocket.CloseError
 		if errors.As(err, &closed) && closed.Code >= 4500 {
 			return fmt.Errorf("%w: %w", ErrRefused, err)

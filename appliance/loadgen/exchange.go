@@ -185,10 +185,11 @@ func (c *Client) Cut() {
 	}
 }
 
-// Close ends the session in good order.
+// Close ends the session in good order, and with it Run.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.leaving = true
 	if c.ws != nil {
 		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
 	}
