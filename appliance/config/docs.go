@@ -64,6 +64,7 @@ var docs = map[string]string{
 	"turn.ignore_interfaces":        "Interfaces that are no part of the site: the relay neither listens there nor reaches their networks.",
 	"turn.realm":                    "The name of the relay in the credential exchange.",
 	"turn.strict_expiry":            "End a relayed call when the credential that started it expires.",
+	"turn.strict_channels":          "Refuse channel numbers above 0x4FFF, which RFC 5766 allowed and RFC 8656 took back.",
 	"turn.max_allocations":          "Relayed addresses in use at once.",
 	"turn.max_allocations_per_user": "The same, for one user.",
 	"turn.max_permissions":          "Peers that one relayed address may exchange packets with.",
