@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -150,12 +152,24 @@ func (r *goResults) endPackage(e event) {
 	case e.FailedBuild != "": // what the compiler said is shown with the first package
 		r.tally.fail(e.Package+", "+e.FailedBuild+" does not build", r.take(e.FailedBuild))
 	case e.Action == "fail" && !r.broken[e.Package]:
-		r.tally.fail(e.Package, output)
+		r.tally.fail(e.Package, output+r.unfinished(e.Package))
 	}
 	if n := r.packages[e.Package]; n > 0 {
 		took := time.Duration(e.Elapsed * float64(time.Second)).Round(time.Second / 10)
 		fmt.Fprintf(r.tally.out, "%s %s: %d tests in %v\n", e.Action, e.Package, n, took)
 	}
+}
+
+// unfinished is the output of tests that have begun and not ended: of a panic
+// or a time-out there is no other report.
+func (r *goResults) unfinished(pkg string) string {
+	var all strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(r.output)) {
+		if strings.HasPrefix(key, pkg+" ") {
+			all.WriteString(r.take(key))
+		}
+	}
+	return all.String()
 }
 
 func (r *goResults) take(key string) string {

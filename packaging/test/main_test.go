@@ -42,6 +42,10 @@ func TestParent(t *testing.T) {
 }
 `,
 		"broken/broken_test.go": "package broken\n\nvar x int = \"text\"\n",
+		"stuck/stuck_test.go": `package stuck
+import "testing"
+func TestStuck(t *testing.T) { t.Log("waiting for the box"); select {} }
+`,
 		"outside/outside_test.go": `package outside
 import ("testing"; "os")
 func TestPass(t *testing.T) {}
@@ -50,18 +54,18 @@ func TestMain(m *testing.M) { m.Run(); println("a goroutine was left"); os.Exit(
 	})
 	var out strings.Builder
 	results := &tally{out: &out}
-	if err := runGoTest(t.Context(), results, "./..."); err != nil {
+	if err := runGoTest(t.Context(), results, "-timeout=2s", "./..."); err != nil {
 		t.Fatal(err)
 	}
 	if results.report() {
 		t.Error("report() = true with failures")
 	}
-	const want = "5 passed, 4 failed, 1 skipped\n"
+	const want = "5 passed, 5 failed, 1 skipped\n"
 	if got := out.String(); !strings.HasSuffix(got, want) {
 		t.Errorf("last line is not %q in:\n%s", want, got)
 	}
 	for _, part := range []string{
-		"two is not one", "the parent itself is at fault", "a goroutine was left",
+		"two is not one", "the parent itself is at fault", "a goroutine was left", "waiting for the box", "test timed out after 2s",
 		"cannot use \"text\"", "skipped example/leaves TestSkip: coturn is not installed",
 	} {
 		if !strings.Contains(out.String(), part) {
