@@ -47,11 +47,12 @@ type Appliance struct {
 
 // New opens the data folder and binds every socket, so that port 0 has become
 // a port, but serves nothing yet.
-func New(cfg config.Config) (a *Appliance, err error) {
-	a = &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{})}
+func New(cfg config.Config) (_ *Appliance, err error) {
+	a := &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{})}
+	made := a // "return nil, err" has set a to nil by then
 	defer func() {
 		if err != nil {
-			a.Close()
+			made.Close()
 		}
 	}()
 	if a.cfg.Site.Name == "" {
