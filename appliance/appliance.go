@@ -43,24 +43,27 @@ type Appliance struct {
 	api       *api.API
 	http      []*site
 	control   net.Listener
+	handler   http.Handler
 }
 
 // New opens the data folder and binds every socket, so that port 0 has become
 // a port, but serves nothing yet.
-func New(cfg config.Config) (_ *Appliance, err error) {
+func New(cfg config.Config) (*Appliance, error) {
 	a := &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{})}
-	made := a // "return nil, err" has set a to nil by then
-	defer func() {
-		if err != nil {
-			made.Close()
-		}
-	}()
+	if err := a.build(); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Appliance) build() (err error) {
 	if a.cfg.Site.Name == "" {
 		a.cfg.Site.Name, _ = os.Hostname()
 	}
-	a.cfg.Store.Dir, a.cfg.Store.Logger = cfg.Data, a.part("store")
+	a.cfg.Store.Dir, a.cfg.Store.Logger = a.cfg.Data, a.part("store")
 	if a.store, err = store.Open(a.cfg.Store); err != nil {
-		return nil, err
+		return err
 	}
 	if told := a.store.Recovery().String(); told != "" {
 		a.log.Warn("the store was recovered", "component", "store", "reason", told)
@@ -70,11 +73,12 @@ func New(cfg config.Config) (_ *Appliance, err error) {
 	for _, step := range []func(context.Context) error{
 		a.buildAuth, a.bind, a.buildTrust, a.buildRelay, a.buildSignaling, a.buildDiscovery, a.buildAPI,
 	} {
-		if err = step(ctx); err != nil {
-			return nil, err
+		if err := step(ctx); err != nil {
+			return err
 		}
 	}
-	return a, nil
+	a.handler = a.routes()
+	return nil
 }
 
 // part is the logger of a part.
@@ -241,5 +245,3 @@ func (a *Appliance) Close() {
 		_ = a.store.Close()
 	}
 }
-
-var _ http.Handler = (*signaling.Server)(nil)

@@ -59,8 +59,8 @@ func (a *Appliance) bind(context.Context) error {
 	return nil
 }
 
-// handler is everything the box serves to the network.
-func (a *Appliance) handler() http.Handler {
+// routes is everything the box serves to the network.
+func (a *Appliance) routes() http.Handler {
 	mux := http.NewServeMux()
 	served := a.api.Handler()
 	for _, path := range []string{"/v1/", "/healthz", "/readyz", "/metrics", "/.well-known/signalbox"} {
@@ -106,13 +106,12 @@ func (a *Appliance) serve(ctx context.Context) error {
 			return nil
 		})
 	}
-	handler := a.handler()
 	for _, s := range a.http {
 		l := s.listener
 		if s.secure {
 			l = tls.NewListener(l, a.trust.TLSConfig())
 		}
-		run(l, handler)
+		run(l, a.handler)
 	}
 	own := http.NewServeMux()
 	own.HandleFunc("GET "+rootPath, a.serveRoot)
