@@ -99,10 +99,20 @@ func (a *Appliance) buildTrust(context.Context) error {
 	cfg := a.cfg.TLS
 	cfg.Label = a.cfg.Site.Name + " " + a.store.BoxID()
 	cfg.Names, cfg.Addrs = a.names, ownAddrs
-	cfg.Keys, cfg.Logger = a.store, a.part("trust")
+	cfg.Keys, cfg.Logger, cfg.Known = a.store, a.part("trust"), a.lastWrite
 	var err error
 	a.trust, err = trust.New(cfg)
 	return err
+}
+
+// lastWrite is when the store was written last: a moment that has passed,
+// whatever the clock says after a boot without a battery.
+func (a *Appliance) lastWrite() time.Time {
+	info, err := os.Stat(a.store.Path())
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 func (a *Appliance) buildRelay(ctx context.Context) error {
