@@ -51,8 +51,10 @@ func (l *ladder) compacted(db *database) (string, error) {
 // would not survive a change, and returns the database to go on with.
 func (l *ladder) straighten(db *database, crooked error) (*database, error) {
 	temp, err := l.compacted(db)
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err := errors.Join(err, db.Close()); err != nil && damaged(err) {
 		return nil, asDamage(crooked)
+	} else if err != nil {
+		return nil, err
 	}
 	l.recovery = Recovery{Rung: RungRepaired, Problem: crooked.Error(), Time: time.Now()}
 	l.keepBad()

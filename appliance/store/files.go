@@ -51,8 +51,8 @@ func install(temp, path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// copyTemp copies the first size bytes of src into a synced file beside it or
-// in dir.
+// copyTemp copies src into a synced temporary file in dir. That src cannot be
+// read is ErrDamaged; all other errors are those of dir.
 func copyTemp(dir string, src io.Reader) (path string, err error) {
 	temp, err := createTemp(dir)
 	if err != nil {
@@ -63,11 +63,24 @@ func copyTemp(dir string, src io.Reader) (path string, err error) {
 			err = errors.Join(err, os.Remove(temp.Name()))
 		}
 	}()
-	// Plain reads and writes: copy_file_range may share blocks with a file
-	// that sits on a bad spot.
-	_, err = io.Copy(struct{ io.Writer }{temp}, src)
+	var unread error
+	_, err = io.Copy(temp, readerFunc(func(b []byte) (int, error) {
+		n, err := src.Read(b)
+		if err != nil && err != io.EOF {
+			unread = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return n, err
+	}))
+	if unread != nil {
+		err = unread
+	}
 	return temp.Name(), errors.Join(err, temp.Sync(), temp.Close())
 }
+
+// readerFunc is an io.Reader of one function.
+type readerFunc func([]byte) (int, error)
+
+func (r readerFunc) Read(b []byte) (int, error) { return r(b) }
 
 func syncFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -143,7 +143,7 @@ func (l *ladder) previous(found survey) (string, error) {
 	}
 	temp, err := copyWithout(l.path(), found)
 	if err != nil {
-		return "", err
+		return "", unlessDamaged(err)
 	}
 	if err := l.verify(temp); err != nil {
 		err = errors.Join(unlessDamaged(err), os.Remove(temp))
