@@ -2,6 +2,9 @@
 export const BASE_MS = 250;
 export const CAP_MS = 30_000;
 
+/** A network that comes and goes is tried about every second, not every half minute. */
+const EASED = 2;
+
 /**
  * How long to wait before the next attempt. Full jitter: anything between
  * nothing and the bound, so that a hall full of tablets that lost one access
@@ -35,6 +38,11 @@ export class Backoff {
     const wait = askedMs ?? this.#random() * this.bound;
     this.#attempt++;
     return wait;
+  }
+
+  /** Goes back to at most that many attempts: the last one was a success, if a short one. */
+  ease(attempts = EASED) {
+    this.#attempt = Math.min(this.#attempt, attempts);
   }
 
   reset() {

@@ -249,6 +249,7 @@ export class Session extends Emitter {
     this.#welcomed = true;
     this.state = 'open';
     link.watch(welcome.ping_ms, welcome.dead_ms);
+    this.#backoff.ease();
     this.#stable = setTimeout(() => this.#backoff.reset(), STABLE_MS);
     this.#lane.attach(link);
     if (welcome.ice) this.#useIce(welcome.ice);

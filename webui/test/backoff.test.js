@@ -12,7 +12,10 @@ test('back-off stays within 0 and min(30 s, 0.25 s × 2^attempt)', () => {
     const wait = backoff.next();
     assert.ok(wait >= 0 && wait < bound, `attempt ${attempt}: waited ${wait} of ${bound}`);
   }
+  backoff.ease();
+  assert.equal(backoff.bound, 4 * BASE_MS, 'after a connection that lived shortly');
   backoff.reset();
+  backoff.ease();
   assert.equal(backoff.bound, BASE_MS);
 });
 

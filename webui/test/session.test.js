@@ -215,6 +215,37 @@ test('news of the network collapse the back-off', async () => {
   box.close();
 });
 
+test('the browser\'s own events do the same: online, another network, a page that comes to the front', async () => {
+  const [page, connection, document] = [new EventTarget(), new EventTarget(), new EventTarget()];
+  const put = (/** @type {any} */ values) => {
+    const before = Object.fromEntries(Object.keys(values).map((key) => [key, Object.getOwnPropertyDescriptor(globalThis, key)]));
+    for (const [key, value] of Object.entries(values)) Object.defineProperty(globalThis, key, {value, configurable: true, writable: true});
+    return () => Object.entries(before).forEach(([key, old]) => (old ? Object.defineProperty(globalThis, key, old) : delete globalThis[key]));
+  };
+  const restore = put({addEventListener: page.addEventListener.bind(page), navigator: {connection}, document: Object.assign(document, {visibilityState: 'hidden'})});
+  try {
+    const {box, net, far} = await connected({random: () => 0.999});
+    connection.dispatchEvent(new Event('change'));
+    await far.expect('network-changed');
+    document.dispatchEvent(new Event('visibilitychange'));
+    assert.equal(far.sent.filter(({type}) => type === 'ping').length, 1, 'going to the back is no news');
+    document.visibilityState = 'visible';
+    document.dispatchEvent(new Event('visibilitychange'));
+    assert.equal(far.sent.filter(({type}) => type === 'ping').length, 2, 'coming to the front asks for life');
+    far.cut();
+    (await net.next()).cut();
+    const started = Date.now();
+    page.dispatchEvent(new Event('online'));
+    await (await net.next()).welcome({resumed: true});
+    assert.ok(Date.now() - started < 100);
+    box.close();
+    connection.dispatchEvent(new Event('change'));
+    assert.equal(box.state, 'closed');
+  } finally {
+    restore();
+  }
+});
+
 test('renewed ICE servers arrive without asking', async () => {
   const {box, far} = await connected();
   assert.equal(box.ice.servers[0].urls[0], 'stun:10.0.0.5:3478');

@@ -36,8 +36,9 @@ function draw(pen, name) {
   const now = new Date();
   const second = now.getMilliseconds() / 1000;
   const bar = WIDTH / BARS.length;
-  BARS.forEach((colour, i) => {
-    pen.fillStyle = colour;
+  const shift = [...name].reduce((sum, letter) => sum + letter.charCodeAt(0), 0); // so that two sides look different
+  BARS.forEach((_, i) => {
+    pen.fillStyle = BARS[(i + shift) % BARS.length];
     pen.fillRect(i * bar, 0, bar + 1, HEIGHT);
   });
   pen.fillStyle = '#0c171a';

@@ -117,6 +117,22 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
     await until(pages[0].page, 'the relay', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats.pair?.local.type === 'relay');
   });
 
+  test('a cable that is pulled for five seconds: call and session come back by themselves', async (t) => {
+    if (!lab.isolated) return t.skip('needs a network of its own');
+    const before = await call();
+    await lab.exec('box', 'ip', 'link', 'set', 'to-a', 'down');
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    const stuck = await callState(pages[0].page);
+    await lab.exec('box', 'ip', 'link', 'set', 'to-a', 'up');
+    const plugged = Date.now();
+    await until(pages[0].page, 'pictures again', (state) => frames(state) > frames(stuck) + 10 && state.box === 'open');
+    t.diagnostic(`pictures and box back ${Date.now() - plugged} ms after the cable; before, the page said: box ${stuck.box}, call ${stuck.peers[0]?.connection}`);
+    const after = await callState(pages[0].page);
+    assert.deepEqual([after.session, after.resets], [before[0].session, 0]);
+    await assertFlowing('after the cable');
+    pages.forEach(({seen}) => { seen.complaints.length = 0; }); // the browser reports what it could not reach
+  });
+
   test('a page that reloads is back in the call', async () => {
     await call();
     await pages[0].page.reload();

@@ -10,11 +10,9 @@ const run = promisify(execFile);
  * A small network: a box and two browsers, each in a network namespace of its
  * own, on one bridge. Media has a real way to take, and the relay has real
  * addresses to give. Without root it is this machine's loopback.
- * @param {import('node:test').SuiteContext | import('node:test').TestContext} t
  */
 export async function makeLab(hosts = ['box', 'a', 'b']) {
-  const dir = mkdtempSync(join(tmpdir(), 'signalbox-lab-'));
-  const lab = new Lab(dir);
+  const lab = loopback();
   if (process.getuid?.() !== 0 || process.env.SIGNALBOX_LAB === 'loopback' || !(await has('ip')) || !(await has('nsenter'))) return lab;
   try {
     await lab.build(hosts);
@@ -24,6 +22,11 @@ export async function makeLab(hosts = ['box', 'a', 'b']) {
     lab.isolated = false;
   }
   return lab;
+}
+
+/** This machine's loopback, for what needs no network of its own. */
+export function loopback() {
+  return new Lab(mkdtempSync(join(tmpdir(), 'signalbox-lab-')));
 }
 
 async function has(command) {
