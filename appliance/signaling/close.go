@@ -8,6 +8,9 @@ import (
 // lingerTime is how long a socket may take to read our close frame and answer.
 const lingerTime = time.Second
 
+// nameDead is the farewell of a socket from which nothing is heard.
+const nameDead = "dead"
+
 // appendFarewell appends the Closing frame and the close frame.
 func appendFarewell(b []byte, f *farewell) []byte {
 	b = appendFrame(b, 0, 0, body(Closing{
@@ -48,9 +51,14 @@ func (c *Conn) closeLocked(f *farewell) {
 }
 
 // lingerLocked gives the peer a moment to take the close frame; then the
-// reader's deadline ends the socket.
+// reader's deadline ends the socket. A peer that was silent for so long that it
+// counts as dead gets none: others wait to see it suspended.
 func (c *Conn) lingerLocked() {
-	_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	linger := lingerTime
+	if c.reason == nameDead {
+		linger = 0
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(linger))
 }
 
 // fail ends a socket that cannot be written any more.

@@ -192,10 +192,7 @@ func (s *Server) detach(c *Conn) {
 		s.settle(r, statusStored, &out)
 	}
 	s.wheel.schedule(sess, sess.detached.Add(s.cfg.ResumeWindow))
-	s.stopMu.Lock()
-	stopping := s.stopping
-	s.stopMu.Unlock()
-	if !stopping { // a restart is not worth a wave of presence
+	if !s.draining() { // a restart is not worth a wave of presence
 		s.setMemberState(sess, room.Suspended, &out)
 	}
 	out.flush()

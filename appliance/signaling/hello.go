@@ -21,7 +21,9 @@ const (
 // hello reads the first frame and greets; false when there is no session.
 func (c *Conn) hello() bool {
 	_ = c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.HelloTimeout))
+	c.srv.greets(c, true)
 	opcode, r, err := c.ws.NextReader()
+	c.srv.greets(c, false)
 	if err == nil {
 		if !c.message(opcode, r) {
 			c.discard()
@@ -30,7 +32,11 @@ func (c *Conn) hello() bool {
 		return true
 	}
 	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	switch {
+	case !errors.As(err, &timeout) || !timeout.Timeout():
+	case c.srv.draining():
+		c.close(restartSoon())
+	default:
 		c.close(&farewell{closeHelloTimeout, "hello_timeout", "no hello within " + c.srv.cfg.HelloTimeout.String(), true, 0})
 	}
 	return false
@@ -52,6 +58,9 @@ func (c *Conn) greet(b []byte) bool {
 		err = c.enter(h)
 	}
 	if err == nil {
+		if c.srv.draining() {
+			c.close(restartSoon())
+		}
 		return true
 	}
 	var bye *farewell

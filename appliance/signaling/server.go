@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ type Server struct {
 
 	stopMu   sync.Mutex
 	stopping bool
+	greeting map[*Conn]bool // sockets that have not said hello
 	open     atomic.Int64   // sockets
 	readers  sync.WaitGroup // their reader goroutines
 	writers  sync.WaitGroup // goroutines lent to slow sockets, and chores
@@ -64,6 +66,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, wheel: newWheel(), sources: newSources(cfg.ConnectRate),
+		greeting: make(map[*Conn]bool),
 		sessions: make(map[string]*Session), halls: make(map[string]*hall), stored: make(map[string]bool),
 		state: room.New(room.Origin{Box: cfg.Box, Incarnation: cfg.Epoch}, cfg.roomLimits()),
 	}
@@ -105,18 +108,52 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// drainSpread is the least time over which clients come back after a restart.
+const drainSpread = 2 * time.Second
+
 // drain stops admitting and closes every socket, spreading their return over
 // two seconds and one more for each five hundred of them: client jitter alone
 // does not keep a thousand devices from coming back in the same instant.
 func (s *Server) drain() {
 	s.stopMu.Lock()
 	s.stopping = true
+	for c := range s.greeting { // its reader says farewell
+		_ = c.nc.SetReadDeadline(time.Now())
+	}
 	s.stopMu.Unlock()
 	conns := s.conns()
-	spread := 2*time.Second + time.Duration(len(conns))*2*time.Millisecond
+	spread := drainSpread + time.Duration(len(conns))*2*time.Millisecond
 	for i, c := range conns {
-		after := spread * time.Duration(i+1) / time.Duration(len(conns))
-		c.close(&farewell{closeRestart, "restart", "the box restarts; reconnect and resume", true, after})
+		c.close(restarting(spread * time.Duration(i+1) / time.Duration(len(conns))))
+	}
+}
+
+func restarting(after time.Duration) *farewell {
+	return &farewell{closeRestart, "restart", "the box restarts; reconnect and resume", true, after}
+}
+
+// restartSoon is restarting for a socket that drain does not know.
+func restartSoon() *farewell { return restarting(mathrand.N(drainSpread) + 1) }
+
+// draining tells whether drain has begun. Who asks after giving a session its
+// socket is told, or drain sees that socket.
+func (s *Server) draining() bool {
+	s.stopMu.Lock()
+	defer s.stopMu.Unlock()
+	return s.stopping
+}
+
+// greets notes whether c is a socket that has not said hello, for drain to end.
+func (s *Server) greets(c *Conn, yes bool) {
+	s.stopMu.Lock()
+	defer s.stopMu.Unlock()
+	switch {
+	case !yes:
+		delete(s.greeting, c)
+	case s.stopping:
+		_ = c.nc.SetReadDeadline(time.Now())
+	default:
+		s.greeting[c] = true
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *Server) tick(sess *Session, now time.Time) {
 	switch {
 	case silence >= s.cfg.deadAfter(), !sess.probeUntil.IsZero() && now.After(sess.probeUntil):
 		s.count(&s.drops.dead)
-		c.closeLocked(&farewell{closeDead, "dead", "nothing was heard for " + silence.Round(time.Second).String(), true, 0})
+		c.closeLocked(&farewell{closeDead, nameDead, "nothing was heard for " + silence.Round(time.Second).String(), true, 0})
 		out.add(c)
 	case silence >= s.cfg.PingEvery-wheelTick && now.Sub(c.pinged) >= s.cfg.PingEvery-wheelTick:
 		s.pingLocked(c, now, &out)
