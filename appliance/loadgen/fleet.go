@@ -270,7 +270,8 @@ func (f *Fleet) Faults() map[string]int {
 // Ready is how many clients are connected and have their partner.
 func (f *Fleet) Ready() int { return int(f.ready.Load()) }
 
-// Close ends every connection and waits for its goroutines.
+// Close ends every connection and waits for its goroutines. It says goodbye, so
+// that a box ends the sessions at once instead of keeping them for a resume.
 func (f *Fleet) Close() {
 	f.mu.Lock()
 	closing := f.closing
@@ -281,6 +282,10 @@ func (f *Fleet) Close() {
 	}
 	close(f.stop)
 	f.ticker.Wait()
+	for _, c := range f.conns {
+		c.goodbye()
+	}
+	f.await(context.Background(), quietTime, func() bool { return f.alive.Load() == 0 })
 	for _, c := range f.conns {
 		c.end()
 	}

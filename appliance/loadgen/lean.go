@@ -253,6 +253,15 @@ func (c *lean) write(op byte, build func(b []byte) []byte) error {
 	return err
 }
 
+// goodbye sends a close frame, and nothing after it.
+func (c *lean) goodbye() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.write(opClose, func(b []byte) []byte { return append(b, 1000>>8, 1000&0xff) }) // normal closure
+	c.closed = true
+}
+
 // end closes the socket from our side. A reset spares this machine the state
 // of thousands of closed connections (TIME_WAIT), which would end the next run.
 func (c *lean) end() {

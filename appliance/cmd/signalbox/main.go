@@ -36,6 +36,7 @@ type commands struct {
 	Backup   backupCommand   `cmd:"" help:"Copy the box's state to a file, also while it runs."`
 	Restore  restoreCommand  `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
 	Trust    trustCommand    `cmd:"" help:"Print the certificate of the box's own authority."`
+	Bench    benchCommand    `cmd:"" help:"Load a box with messages and measure how it does."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
