@@ -23,7 +23,7 @@ func slim(name string, data []byte) []byte {
 				out.WriteByte('\n')
 				continue
 			}
-			inComment, code = false, after
+			code = after
 		}
 		code, inComment = withoutLeading(code)
 		out.WriteString(strings.TrimRight(code, " \t\r\n"))

@@ -52,10 +52,11 @@ export function tokenRooms() {
  * @returns {Promise<(() => Promise<string>) | undefined>} undefined: to be tried without any
  */
 export async function tokenSource(room) {
-  if (!sessionStorage.getItem(TOKEN)) {
+  const rooms = tokenRooms();
+  if (!rooms?.some((pattern) => matches(pattern, room))) {
     const who = await api('GET', '/v1/session');
-    if (!who.rights?.includes('admin')) return undefined;
-    return () => makeToken(room);
+    if (who.rights?.includes('admin')) return madeTokens(room);
+    if (!rooms) return undefined;
   }
   let used = false;
   return async () => {
@@ -72,6 +73,12 @@ export async function tokenSource(room) {
   };
 }
 
+/** Whether a pattern, in which * stands for anything, names the room. @param {string} pattern @param {string} room */
+function matches(pattern, room) {
+  const literal = pattern.split('*').map((part) => part.replace(/\W/g, '\\$&'));
+  return new RegExp(`^${literal.join('.*')}$`).test(room);
+}
+
 /** @param {string} token */
 async function renew(token) {
   try {
@@ -83,10 +90,10 @@ async function renew(token) {
   }
 }
 
-/** @param {string} room */
-async function makeToken(room) {
+/** Tokens of one subject: a session goes on only as who it began. @param {string} room */
+function madeTokens(room) {
   const subject = `console-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
-  return (await api('POST', '/v1/tokens', {subject, rooms: [room], rights: ['join', 'send', 'create'], ttl_s: 3600})).token;
+  return async () => (await api('POST', '/v1/tokens', {subject, rooms: [room], rights: ['join', 'send', 'create'], ttl_s: 3600})).token;
 }
 
 /** What a token says about itself. It is the box that checks it. @param {string} token @returns {{exp?: number, rooms?: string[]}} */

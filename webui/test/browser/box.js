@@ -12,7 +12,7 @@ let built;
 
 /** The program under test, built once per run; undefined where there is no Go. */
 export function binary() {
-  if (process.env.SIGNALBOX) return Promise.resolve(process.env.SIGNALBOX);
+  if (process.env.WEBUI_TEST_BINARY) return Promise.resolve(process.env.WEBUI_TEST_BINARY);
   built ??= (async () => {
     const path = join(mkdtempSync(join(tmpdir(), 'signalbox-bin-')), 'signalbox');
     try {

@@ -13,7 +13,7 @@ const run = promisify(execFile);
  */
 export async function makeLab(hosts = ['box', 'a', 'b']) {
   const lab = loopback();
-  if (process.getuid?.() !== 0 || process.env.SIGNALBOX_LAB === 'loopback' || !(await has('ip')) || !(await has('nsenter'))) return lab;
+  if (process.getuid?.() !== 0 || process.env.WEBUI_TEST_LAB === 'loopback' || !(await has('ip')) || !(await has('nsenter'))) return lab;
   try {
     await lab.build(hosts);
   } catch (error) {
