@@ -79,7 +79,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(descStoreCommits, st.Commits)
 	count(descStoreWritten, uint64(st.WrittenBytes))
 	count(descStoreFull, st.Full)
-	for _, p := range (box{c.Appliance}).Parts() {
+	for _, p := range box(c).Parts() {
 		ok := 0.0
 		if p.OK {
 			ok = 1

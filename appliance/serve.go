@@ -36,14 +36,15 @@ type site struct {
 }
 
 // bind opens the HTTP and HTTPS addresses.
-func (a *Appliance) bind(context.Context) error {
+func (a *Appliance) bind(ctx context.Context) error {
+	var config net.ListenConfig
 	for _, group := range []struct {
 		key    string
 		addrs  []string
 		secure bool
 	}{{"http.listen", a.cfg.HTTP.Listen, false}, {"http.https", a.cfg.HTTP.HTTPS, true}} {
 		for _, addr := range group.addrs {
-			l, err := net.Listen("tcp", addr)
+			l, err := config.Listen(ctx, "tcp", addr)
 			switch {
 			case errors.Is(err, syscall.EADDRINUSE):
 				return fmt.Errorf("%s is in use; stop the program that has it, or set %s", addr, group.key)

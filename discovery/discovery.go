@@ -15,6 +15,8 @@
 // begins with the TLS handshake, for which TXT carries a fingerprint (fp).
 package discovery
 
+import "maps"
+
 // ServiceType is the DNS-SD service of a box.
 const ServiceType = "_signalbox._tcp"
 
@@ -48,8 +50,6 @@ type Announcement struct {
 // clone returns a copy with txtvers in it.
 func (a Announcement) clone() Announcement {
 	txt := Attributes{KeyTxtVersion: txtVersion}
-	for key, value := range a.TXT {
-		txt[key] = value
-	}
+	maps.Copy(txt, a.TXT)
 	return Announcement{Port: a.Port, TXT: txt}
 }

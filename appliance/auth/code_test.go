@@ -19,7 +19,7 @@ func TestCode(t *testing.T) {
 			t.Errorf("parseCode(%q) = %x, %v, want %x", typed, got, err, c)
 		}
 	}
-	if newCode() == newCode() {
+	if first, second := newCode(), newCode(); first == second {
 		t.Error("two new codes are the same")
 	}
 	if c.hash() == (code{}).hash() || len(c.hash()) != 64 {

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -44,9 +45,7 @@ func public(t testing.TB, key crypto.Signer, members map[string]any) map[string]
 	case *rsa.PublicKey:
 		jwk["kty"], jwk["n"], jwk["e"] = "RSA", b64(k.N.Bytes()), b64(big.NewInt(int64(k.E)).Bytes())
 	}
-	for name, value := range members {
-		jwk[name] = value
-	}
+	maps.Copy(jwk, members)
 	return jwk
 }
 
@@ -178,30 +177,44 @@ func TestOutsideIssuerLimits(t *testing.T) {
 		mayNot  []string
 	}{
 		"token asks for less": {
-			limited, map[string]any{"rooms": []string{"line-3"}, "rights": []string{"join"}},
-			"corp/cam-7", auth.RightJoin, []string{"line-3"}, []string{"line-4", "lobby"},
+			limited,
+			map[string]any{"rooms": []string{"line-3"}, "rights": []string{"join"}},
+			"corp/cam-7", auth.RightJoin,
+			[]string{"line-3"},
+			[]string{"line-4", "lobby"},
 		},
 		"token asks for more": {
-			limited, map[string]any{"rooms": []string{"*"}, "rights": []string{"join", "send", "manage", "admin"}},
-			"corp/cam-7", auth.RightJoin | auth.RightManage, []string{"line-3", "line-"}, []string{"hall", "lobby"},
+			limited,
+			map[string]any{"rooms": []string{"*"}, "rights": []string{"join", "send", "manage", "admin"}},
+			"corp/cam-7", auth.RightJoin | auth.RightManage,
+			[]string{"line-3", "line-"},
+			[]string{"hall", "lobby"},
 		},
 		"token is silent": {
-			limited, map[string]any{"rooms": nil, "rights": nil},
-			"corp/cam-7", auth.RightJoin, []string{"line-1"}, []string{"lobby", "line-2"},
+			limited,
+			map[string]any{"rooms": nil, "rights": nil},
+			"corp/cam-7", auth.RightJoin,
+			[]string{"line-1"},
+			[]string{"lobby", "line-2"},
 		},
 		"token asks for nothing": {
-			limited, map[string]any{"rooms": []string{}, "rights": []string{"join"}},
-			"corp/cam-7", auth.RightJoin, nil, []string{"line-1", "lobby"},
+			limited,
+			map[string]any{"rooms": []string{}, "rights": []string{"join"}},
+			"corp/cam-7", auth.RightJoin, nil,
+			[]string{"line-1", "lobby"},
 		},
 		"nothing configured": {
 			auth.IssuerConfig{Issuer: corp, HS256SecretFile: path, Audience: []string{"signalbox"}},
 			map[string]any{"rooms": []string{"h*"}, "rights": []string{"join", "send", "create", "manage", "admin"}},
-			"cam-7", auth.DeviceRights, []string{"hall"}, []string{"line-3"},
+			"cam-7", auth.DeviceRights,
+			[]string{"hall"},
+			[]string{"line-3"},
 		},
 		"nothing configured, token silent": {
 			auth.IssuerConfig{Issuer: corp, HS256SecretFile: path, Audience: []string{"signalbox"}},
 			map[string]any{"rooms": nil, "rights": nil},
-			"cam-7", auth.RightJoin | auth.RightSend, nil, []string{"hall", "line-3"},
+			"cam-7", auth.RightJoin | auth.RightSend, nil,
+			[]string{"hall", "line-3"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@ func TestKeyFileReadsWhenChanged(t *testing.T) {
 
 	put("short", long)
 	reads = 0
-	if look() != b || look() != b || reads != 2 {
+	if first, second := look(), look(); first != b || second != b || reads != 2 {
 		t.Errorf("read %d times, want each time while the file is bad", reads)
 	}
 	put(a, long)

@@ -42,7 +42,8 @@ func ParseRights(names []string) (Rights, error) {
 		at := slices.IndexFunc(rightNames, func(r struct {
 			right Rights
 			name  string
-		}) bool {
+		},
+		) bool {
 			return r.name == name
 		})
 		if at < 0 {

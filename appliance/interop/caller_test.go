@@ -286,7 +286,7 @@ func (c *caller) watch(track *webrtc.TrackRemote) {
 		var vp8 codecs.VP8Packet
 		if picture, err := vp8.Unmarshal(packet.Payload); err != nil || !bytes.Contains(picture, []byte("picture ")) {
 			c.post(func() error {
-				return fmt.Errorf("video packet %d holds %.20q: %v", packet.SequenceNumber, picture, err)
+				return fmt.Errorf("video packet %d holds %.20q: %w", packet.SequenceNumber, picture, err)
 			})
 			return
 		}

@@ -30,6 +30,7 @@ func (b *box) socket() socket {
 	if err != nil {
 		b.t.Fatalf("handshake: %v, %+v", err, resp)
 	}
+	_ = resp.Body.Close()
 	b.t.Cleanup(func() { _ = ws.Close() })
 	return socket{b.t, ws}
 }
@@ -53,8 +54,7 @@ func (s socket) drain(within time.Duration) (end farewell) {
 	for {
 		_, b, err := s.ReadMessage()
 		if err != nil {
-			var closed *websocket.CloseError
-			if errors.As(err, &closed) {
+			if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 				end.code = closed.Code
 			}
 			return end

@@ -274,6 +274,9 @@ func (c *Client) connection(ctx context.Context) (welcomed bool, err error) {
 		TLSClientConfig: c.opts.TLS, NetDialContext: c.opts.NetDial, WriteBufferPool: &sync.Pool{},
 	}
 	ws, resp, err := dialer.DialContext(ctx, c.opts.URL, http.Header{})
+	if resp != nil {
+		defer resp.Body.Close()
+	}
 	if err != nil {
 		if resp != nil {
 			err = fmt.Errorf("%w: HTTP %d", err, resp.StatusCode)

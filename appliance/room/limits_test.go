@@ -66,7 +66,7 @@ func TestMatchName(t *testing.T) {
 func FuzzMatchName(f *testing.F) {
 	f.Add("line-*/cam", "line-", "3/x", "/cam")
 	f.Fuzz(func(t *testing.T, pattern, before, between, after string) {
-		room.MatchName(pattern, before)
+		_ = room.MatchName(pattern, before) // only that it ends
 		if name := before + between + after; !room.MatchName(before+"*"+after, name) && !strings.Contains(before+after, "*") {
 			t.Errorf("%q does not match %q", before+"*"+after, name)
 		}

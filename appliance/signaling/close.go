@@ -73,13 +73,12 @@ func (c *Conn) fail() {
 // sender and the session goes on, a farewell ends the socket. It reports
 // whether to read on.
 func (c *Conn) refuseOrClose(f *inbound, err error, out *batch) bool {
-	var bye *farewell
-	if errors.As(err, &bye) {
+	if bye, ok := errors.AsType[*farewell](err); ok {
 		c.close(bye)
 		return false
 	}
-	var no *refusal
-	if !errors.As(err, &no) {
+	no, ok := errors.AsType[*refusal](err)
+	if !ok {
 		c.srv.log.Error("frame not carried out", "session", c.sess.member, "reason", f.kind.String(), "err", err)
 		no = refuseForNow(codeInternal, time.Second, "the box could not do this; its log says why")
 	}

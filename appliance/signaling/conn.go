@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 type Conn struct {
 	srv    *Server
 	ws     *websocket.Conn // handshake and reads; never writes
+	in     input           // what ws reads from
 	nc     net.Conn
 	raw    syscall.RawConn // nil over TLS
 	remote netip.AddrPort
@@ -47,9 +49,7 @@ type Conn struct {
 }
 
 var upgrader = websocket.Upgrader{
-	// 2 KB takes a message of 1 KB with its header in one read; gorilla's own
-	// default would pin net/http's 4 KB buffers as well.
-	ReadBufferSize:  2048,
+	ReadBufferSize:  gorillaBytes, // 0 would pin net/http's 4 KB buffers
 	WriteBufferSize: 512,
 	WriteBufferPool: &sync.Pool{},
 	CheckOrigin:     func(*http.Request) bool { return true }, // done by allowOrigin
@@ -74,13 +74,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the box is at signaling.max_sessions; try again later", http.StatusServiceUnavailable)
 		return
 	}
-	ws, err := upgrader.Upgrade(w, r, http.Header{"Sec-Websocket-Protocol": {Subprotocol}})
+	c := &Conn{srv: s}
+	ws, err := upgrader.Upgrade(hijacker{w, &c.in}, r, http.Header{"Sec-Websocket-Protocol": {Subprotocol}})
 	if err != nil {
 		s.open.Add(-1)
 		s.readers.Done()
 		return // Upgrade has answered
 	}
-	c := &Conn{srv: s, ws: ws, nc: ws.NetConn()}
+	c.ws, c.nc = ws, c.in.Conn
 	c.setup()
 	// A goroutine of its own: net/http pins the request and its buffers for
 	// as long as ServeHTTP runs.
@@ -98,7 +99,7 @@ func (s *Server) refuseHandshake(r *http.Request) (why string, status int) {
 		return "signaling is a WebSocket: use GET", http.StatusMethodNotAllowed
 	case !websocket.IsWebSocketUpgrade(r):
 		return "this is the signaling endpoint; connect with a WebSocket and subprotocol " + Subprotocol, http.StatusUpgradeRequired
-	case !offers(r, Subprotocol):
+	case !slices.Contains(websocket.Subprotocols(r), Subprotocol):
 		return "offer the WebSocket subprotocol " + Subprotocol, http.StatusBadRequest
 	case !s.cfg.allowOrigin(r):
 		return "origin " + r.Header.Get("Origin") + " is not in signaling.origins", http.StatusForbidden
@@ -106,15 +107,6 @@ func (s *Server) refuseHandshake(r *http.Request) (why string, status int) {
 		return "too many connections from this address; slow down", http.StatusServiceUnavailable
 	}
 	return "", 0
-}
-
-func offers(r *http.Request, protocol string) bool {
-	for _, p := range websocket.Subprotocols(r) {
-		if p == protocol {
-			return true
-		}
-	}
-	return false
 }
 
 // admit takes a place for one socket; false when the box is full or stopping.
@@ -168,6 +160,7 @@ func (c *Conn) setup() {
 	setUserTimeout(raw, c.srv.cfg.deadAfter())
 	if nc == c.nc {
 		c.raw = raw
+		c.in.raw, c.in.wait = raw, c.in.readOnce
 	}
 }
 
@@ -196,9 +189,6 @@ func (c *Conn) serve() {
 	defer c.srv.detach(c)
 	c.read()
 }
-
-// inboundPool holds the buffers messages are read into.
-var inboundPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 // read carries out frames until the socket ends.
 func (c *Conn) read() {
@@ -229,10 +219,10 @@ func (c *Conn) message(opcode int, r io.Reader) bool {
 		c.close(&farewell{closeUnsupported, "binary", "frames are JSON in text messages; send no binary ones", false, 0})
 		return false
 	}
-	bp := inboundPool.Get().(*[]byte)
+	bp := bytesPool.Get().(*[]byte)
 	defer func() {
-		if cap(*bp) <= 16<<10 {
-			inboundPool.Put(bp)
+		if cap(*bp) == inputBytes { // a larger one would stay for ever, for one large message
+			bytesPool.Put(bp)
 		}
 	}()
 	b, err := readMessage(r, (*bp)[:0], c.srv.cfg.FrameBytes)

@@ -336,6 +336,7 @@ func (b *box) raw() raw {
 	if err != nil {
 		b.t.Fatalf("dial: %v %v", err, resp)
 	}
+	_ = resp.Body.Close()
 	b.t.Cleanup(func() { _ = ws.Close() })
 	return raw{b.t, ws}
 }
@@ -396,8 +397,7 @@ func (r raw) closeCode() int {
 		if f.Type == "closing" {
 			_ = json.Unmarshal(f.Code, &said)
 		}
-		var closed *websocket.CloseError
-		if errors.As(err, &closed) {
+		if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 			if said != 0 && said != closed.Code {
 				r.t.Errorf("closing frame said %d, close frame %d", said, closed.Code)
 			}

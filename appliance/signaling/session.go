@@ -33,7 +33,6 @@ type Session struct {
 	detached time.Time
 	addr     netip.Addr // of the last socket
 	ended    string     // why the session is over; "" while it lives
-	overflow bool       // ended because a room message did not fit
 
 	in        uint64 // highest client seq accepted
 	done      uint64 // highest client seq carried out; what the journal may promise

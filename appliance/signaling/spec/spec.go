@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -19,13 +20,36 @@ import (
 // frames lists every frame type by direction, in the order of PROTOCOL.md.
 var (
 	fromClient = []any{
-		signaling.Hello{}, signaling.Join{}, signaling.Leave{}, signaling.SetPresence{}, signaling.Set{}, signaling.Send{},
-		signaling.Ping{}, signaling.Pong{}, signaling.Ack{}, signaling.Refresh{}, signaling.NetworkChanged{},
+		signaling.Hello{},
+		signaling.Join{},
+		signaling.Leave{},
+		signaling.SetPresence{},
+		signaling.Set{},
+		signaling.Send{},
+		signaling.Ping{},
+		signaling.Pong{},
+		signaling.Ack{},
+		signaling.Refresh{},
+		signaling.NetworkChanged{},
 	}
 	fromBox = []any{
-		signaling.Welcome{}, signaling.Joined{}, signaling.Room{}, signaling.Presence{}, signaling.State{}, signaling.Relayed{},
-		signaling.Restart{}, signaling.Sent{}, signaling.OK{}, signaling.Error{}, signaling.Ping{}, signaling.Pong{}, signaling.Ack{},
-		signaling.Expiring{}, signaling.Refreshed{}, signaling.ICEUpdate{}, signaling.Closing{},
+		signaling.Welcome{},
+		signaling.Joined{},
+		signaling.Room{},
+		signaling.Presence{},
+		signaling.State{},
+		signaling.Relayed{},
+		signaling.Restart{},
+		signaling.Sent{},
+		signaling.OK{},
+		signaling.Error{},
+		signaling.Ping{},
+		signaling.Pong{},
+		signaling.Ack{},
+		signaling.Expiring{},
+		signaling.Refreshed{},
+		signaling.ICEUpdate{},
+		signaling.Closing{},
 	}
 )
 
@@ -40,9 +64,7 @@ func definitions(strict bool) jsonschema.Definitions {
 	defs := jsonschema.Definitions{}
 	for _, frame := range append(append([]any{}, fromClient...), fromBox...) {
 		r := jsonschema.Reflector{AllowAdditionalProperties: !strict, Anonymous: true}
-		for name, def := range r.Reflect(frame).Definitions {
-			defs[name] = def
-		}
+		maps.Copy(defs, r.Reflect(frame).Definitions)
 	}
 	return defs
 }
