@@ -17,9 +17,10 @@ import (
 	"signalbox/appliance/loadgen"
 )
 
-// TestKills kills the process again and again, under traffic and sometimes
-// while it starts. Rooms and members stay, every socket comes back by itself
-// and resumes, and no message is lost, repeated or reordered.
+// TestKills kills the process again and again, under traffic, the moment after
+// it has made and deleted a room, and sometimes while it starts. Rooms and
+// members stay, every socket comes back by itself and resumes, and no message is
+// lost, repeated or reordered.
 func TestKills(t *testing.T) {
 	t.Parallel()
 	const devices, kills = 4, 12
@@ -36,6 +37,13 @@ func TestKills(t *testing.T) {
 	rng := rand.New(rand.NewPCG(19, 84))
 	for n := range kills {
 		time.Sleep(time.Duration(300+rng.IntN(700)) * time.Millisecond)
+		made := fmt.Sprint("made-", n) // what is acknowledged is on disk
+		before[made] = cliJSON[api.Room](b, "room", "create", made, "--pinned")
+		if n > 0 {
+			gone := fmt.Sprint("made-", n-1)
+			delete(before, gone)
+			b.cli("room", "delete", gone)
+		}
 		b.kill()
 		if n%3 == 2 { // and once more on its way up
 			b.launch()

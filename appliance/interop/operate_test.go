@@ -4,6 +4,7 @@ package interop_test
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -50,6 +51,12 @@ func TestReadyAndHealth(t *testing.T) {
 	}
 	if got := decode[api.Summary](w.ask("GET", "/v1/status", "", nil), http.StatusOK); got.Site != "Hall 2" || !got.SetupNeeded || !got.Ready {
 		t.Errorf("status for strangers %+v, want a new, ready box in Hall 2", got)
+	}
+	for name, want := range map[string]os.FileMode{"": 0o700, "signalbox.db": 0o600, "control.sock": 0o600} {
+		info, err := os.Stat(filepath.Join(b.data, name))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s/%s: %v, %v; want it for its owner alone (%o)", b.data, name, info, err, want)
+		}
 	}
 	if code, _ := b.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
