@@ -1,5 +1,5 @@
 import {execFile, spawn} from 'node:child_process';
-import {existsSync, mkdtempSync} from 'node:fs';
+import {existsSync, mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
 import {createInterface} from 'node:readline';
@@ -14,7 +14,9 @@ let built;
 export function binary() {
   if (process.env.WEBUI_TEST_BINARY) return Promise.resolve(process.env.WEBUI_TEST_BINARY);
   built ??= (async () => {
-    const path = join(mkdtempSync(join(tmpdir(), 'signalbox-bin-')), 'signalbox');
+    const dir = mkdtempSync(join(tmpdir(), 'signalbox-bin-'));
+    process.once('exit', () => rmSync(dir, {recursive: true, force: true}));
+    const path = join(dir, 'signalbox');
     try {
       await run('go', ['build', '-o', path, './appliance/cmd/signalbox'], {cwd: root});
     } catch (error) {

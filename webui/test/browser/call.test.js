@@ -89,11 +89,11 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
     await call();
     // Both at once: the two new offers cross.
     await Promise.all(pages.map(({page}) => page.check('[data-testid=relay-only]')));
-    const relayed = await Promise.all(pages.map(({page}) => until(page, 'the relay', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats.pair?.local.type === 'relay' && peer.stats.pair.remote.type === 'relay')));
+    const relayed = await Promise.all(pages.map(({page}) => until(page, 'the relay', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats?.pair?.local.type === 'relay' && peer.stats?.pair.remote.type === 'relay')));
     assertRelay(relayed, relayed[0].peers[0].stats.pair.local.relayProtocol);
     await assertFlowing('after the move');
     await Promise.all(pages.map(({page}) => page.uncheck('[data-testid=relay-only]')));
-    await Promise.all(pages.map(({page}) => until(page, 'the direct way', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats.pair?.local.type !== 'relay')));
+    await Promise.all(pages.map(({page}) => until(page, 'the direct way', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats?.pair?.local.type !== 'relay')));
     await assertFlowing('after the way back');
   });
 
@@ -114,7 +114,7 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
     await assertFlowing('after the restart');
     // The resumed sessions still negotiate.
     await pages[0].page.check('[data-testid=relay-only]');
-    await until(pages[0].page, 'the relay', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats.pair?.local.type === 'relay');
+    await until(pages[0].page, 'the relay', ({peers: [peer]}) => peer?.connection === 'connected' && peer.stats?.pair?.local.type === 'relay');
   });
 
   test('a cable that is pulled for five seconds: call and session come back by themselves', async (t) => {
