@@ -38,8 +38,8 @@ export class Peer extends Emitter {
   #negotiator;
   #mender;
   #unlisten;
-  /** The generation this negotiation began with, 0 before. */
-  #first = 0;
+  /** The lowest generation that belongs to this negotiation; lower ones are of the pair's earlier ones. */
+  #first;
 
   /** @type {RTCPeerConnection} */
   pc;
@@ -69,6 +69,7 @@ export class Peer extends Emitter {
     this.#calls = calls;
     this.member = member;
     this.#options = options;
+    this.#first = calls.generation(member) + 1;
     const Connection = options.RTCPeerConnection ?? globalThis.RTCPeerConnection;
     if (!Connection) throw new SignalboxError('no_webrtc', 'there is no RTCPeerConnection here; pass one in the options');
     const pc = (this.pc = new Connection(this.#configuration()));
@@ -125,11 +126,11 @@ export class Peer extends Emitter {
   /** @param {Frame} frame from the box, of this pair */
   receive(frame) {
     if (frame.type === 'bye') {
-      // One that crossed our first offer ends the negotiation before this one.
+      // One that was on its way when this negotiation began means the one before.
       if ((frame.gen ?? Infinity) >= this.#first) this.close('bye', false);
       return;
     }
-    this.#begin(frame.gen);
+    this.startedAt ??= performance.now();
     switch (frame.type) {
       case 'restart':
         return this.#mender.restart(`the box asks for it: ${frame.reason ?? 'no reason given'}`);
@@ -143,16 +144,10 @@ export class Peer extends Emitter {
     this.#negotiator.receive(frame);
   }
 
-  /** @param {number | undefined} gen */
-  #begin(gen) {
-    this.startedAt ??= performance.now();
-    this.#first ||= gen ?? 0;
-  }
-
   /** @param {string} type @param {{gen: number, data?: any}} fields */
   #send(type, fields, attempt = 1) {
     if (this.status !== 'open') return;
-    this.#begin(fields.gen);
+    this.startedAt ??= performance.now();
     const frame = {type, room: this.#calls.room, to: this.member, ...fields};
     const refused = (/** @type {SignalboxError} */ error) => this.#refused(type, fields, error, attempt);
     try {

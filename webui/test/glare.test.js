@@ -129,6 +129,38 @@ test('an incoming call waits until it is answered, and bye ends it on both sides
   assert.equal(early.peers.size + late.peers.size, 0);
 });
 
+test('both sides end the call and make another at once: there is always exactly one', async () => {
+  for (let seed = 1; seed <= RUNS / 2; seed++) {
+    const sim = new Simulation(seeded(seed));
+    const {clients: [{room: early}, {room: late}]} = await pair(sim);
+    const RTCPeerConnection = connectionClass(sim);
+    const failures = [];
+    const call = (room, other) => {
+      const peer = room.peer(other.me, {RTCPeerConnection});
+      if (peer.pc.signalingState === 'stable' && !peer.pc.localDescription) watch(peer, failures).pc.addTrack();
+      return peer;
+    };
+    early.on('incoming', () => call(early, late));
+    late.on('incoming', () => call(late, early));
+    call(late, early);
+    await sim.run();
+    for (let again = 0; again < 2; again++) {
+      for (const [room, other] of [[early, late], [late, early]]) {
+        sim.later(() => {
+          room.peers.get(other.me)?.close('other settings');
+          call(room, other);
+        });
+      }
+      await sim.run();
+      const [x, y] = [early.peers.get(late.me), late.peers.get(early.me)];
+      assert.ok(x && y, `seed ${seed}: ${x ? 'the late' : 'the early'} side has no call`);
+      assertConverged(x, y, seed);
+    }
+    assert.deepEqual(failures, [], `seed ${seed}`);
+    open.splice(0).forEach((client) => client.close());
+  }
+});
+
 test('a new connection on the other side is a new call, not a fault', async () => {
   const sim = new Simulation(seeded(11));
   const {clients: [{room: early}, {room: late}]} = await pair(sim);
