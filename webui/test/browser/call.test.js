@@ -49,10 +49,11 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
     await Promise.all(pages.map(({page}, i) => until(page, `more pictures ${what}`, (state) => frames(state) > frames(before[i]) + 10, 8000)));
   }
 
+  /** Both ends are relayed addresses. Each side is free to choose how it reaches the relay, unless told. */
   function assertRelay(states, protocol) {
     for (const {peers: [{stats: {pair}}]} of states) {
       assert.equal(pair.local.type, 'relay');
-      assert.equal(pair.local.relayProtocol, protocol);
+      assert.ok(protocol ? pair.local.relayProtocol === protocol : ['udp', 'tcp'].includes(pair.local.relayProtocol), JSON.stringify(pair));
       assert.equal(pair.local.address, lab.address('box'));
       assert.equal(pair.remote.type, 'relay');
       assert.equal(pair.remote.address, lab.address('box'));
