@@ -23,8 +23,8 @@ func appendFarewell(b []byte, f *farewell) []byte {
 // close says farewell and ends the socket once that is written. The session
 // goes on.
 func (c *Conn) close(f *farewell) {
-	c.srv.closed(f)
 	if c.sess == nil { // before welcome only the reader writes
+		c.srv.closed(f)
 		_ = c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
 		_, _ = c.nc.Write(appendFarewell(nil, f))
 		return
@@ -40,6 +40,7 @@ func (c *Conn) closeLocked(f *farewell) {
 	if c.dead || c.farewell != nil {
 		return
 	}
+	c.srv.closed(f)
 	if c.reason == "" {
 		c.reason = f.name
 	}

@@ -20,23 +20,24 @@ const maxName = 64
 
 // Config is the [signaling] section and what New needs beside it.
 type Config struct {
-	PingEvery       time.Duration `toml:"ping_every"`        // silence after which the box asks for life; 5s to 5m
-	ResumeWindow    time.Duration `toml:"resume_window"`     // how long a session waits for its next socket
-	JournalEvery    time.Duration `toml:"journal_every"`     // group commit of sessions; at most 250ms
-	HelloTimeout    time.Duration `toml:"hello_timeout"`     // from handshake to hello
-	WriteTimeout    time.Duration `toml:"write_timeout"`     // a socket that takes nothing for so long is cut
-	MaxSessions     int           `toml:"max_sessions"`      // sockets at once; as many sessions again may wait
-	RoomsPerSession int           `toml:"rooms_per_session"` // rooms one session may be in
-	RoomCapacity    int           `toml:"room_capacity"`     // members of a room that names no capacity
-	FrameBytes      int           `toml:"frame_bytes"`       // one message from a client
-	UnackedFrames   int           `toml:"unacked_frames"`    // frames kept per session
-	UnackedBytes    int           `toml:"unacked_bytes"`     // and their bytes
-	ControlRate     float64       `toml:"control_rate"`      // join, leave, presence, set per second
-	NegotiationRate float64       `toml:"negotiation_rate"`  // offer, answer, candidate … per second
-	MessageRate     float64       `toml:"message_rate"`      // messages per second
-	ByteRate        float64       `toml:"byte_rate"`         // bytes of frames per second
-	ConnectRate     float64       `toml:"connect_rate"`      // handshakes per second from one address
-	Origins         []string      `toml:"origins"`           // browser origins allowed; empty: any, since tokens are not cookies
+	PingEvery          time.Duration `toml:"ping_every"`           // silence after which the box asks for life; 5s to 5m
+	ResumeWindow       time.Duration `toml:"resume_window"`        // how long a session waits for its next socket
+	JournalEvery       time.Duration `toml:"journal_every"`        // group commit of sessions; at most 250ms
+	HelloTimeout       time.Duration `toml:"hello_timeout"`        // from handshake to hello
+	WriteTimeout       time.Duration `toml:"write_timeout"`        // a socket that takes nothing for so long is cut
+	MaxSessions        int           `toml:"max_sessions"`         // sockets at once; as many sessions again may wait
+	SessionsPerSubject int           `toml:"sessions_per_subject"` // sessions of one subject, with and without a socket
+	RoomsPerSession    int           `toml:"rooms_per_session"`    // rooms one session may be in
+	RoomCapacity       int           `toml:"room_capacity"`        // members of a room that names no capacity
+	FrameBytes         int           `toml:"frame_bytes"`          // one message from a client
+	UnackedFrames      int           `toml:"unacked_frames"`       // frames kept per session
+	UnackedBytes       int           `toml:"unacked_bytes"`        // and their bytes
+	ControlRate        float64       `toml:"control_rate"`         // join, leave, presence, set per second
+	NegotiationRate    float64       `toml:"negotiation_rate"`     // offer, answer, candidate … per second
+	MessageRate        float64       `toml:"message_rate"`         // messages per second
+	ByteRate           float64       `toml:"byte_rate"`            // bytes of frames per second
+	ConnectRate        float64       `toml:"connect_rate"`         // handshakes per second from one address
+	Origins            []string      `toml:"origins"`              // browser origins allowed; empty: any, since tokens are not cookies
 
 	Authority Authority                                    `toml:"-"`
 	ICE       func(local netip.Addr, id auth.Identity) ICE `toml:"-"` // ICE servers for a client of this local address
@@ -74,7 +75,7 @@ func DefaultConfig() Config {
 	return Config{
 		PingEvery: 10 * time.Second, ResumeWindow: time.Minute, JournalEvery: 200 * time.Millisecond,
 		HelloTimeout: 5 * time.Second, WriteTimeout: 2 * time.Second,
-		MaxSessions: 10_000, RoomsPerSession: 16, RoomCapacity: 1000,
+		MaxSessions: 10_000, SessionsPerSubject: 1000, RoomsPerSession: 16, RoomCapacity: 1000,
 		FrameBytes: 64 << 10, UnackedFrames: 512, UnackedBytes: 512 << 10,
 		ControlRate: 20, NegotiationRate: 200, MessageRate: 500, ByteRate: 4 << 20, ConnectRate: 50,
 	}
@@ -102,6 +103,7 @@ func (c Config) Validate() error {
 	within("hello_timeout", c.HelloTimeout, 100*time.Millisecond, time.Minute)
 	within("write_timeout", c.WriteTimeout, 100*time.Millisecond, time.Minute)
 	number("max_sessions", float64(c.MaxSessions), 1, 1<<20)
+	number("sessions_per_subject", float64(c.SessionsPerSubject), 1, 1<<21)
 	number("rooms_per_session", float64(c.RoomsPerSession), 1, 1024)
 	number("room_capacity", float64(c.RoomCapacity), 1, 100_000)
 	number("frame_bytes", float64(c.FrameBytes), 1<<10, 16<<20)

@@ -32,6 +32,8 @@ type Conn struct {
 	cursor    uint64 // seq of the next control frame to write
 	acked     uint64 // the last ack written
 	soft      []softItem
+	softAt    map[string]int // where in soft a key is, counted from the first item there ever was
+	softGone  int            // items written
 	softBytes int
 	flushing  bool   // somebody is writing
 	dead      bool   // nothing more may be written
@@ -183,24 +185,62 @@ func (c *Conn) onPing(data string) error {
 // serve runs the socket from hello to its end.
 func (c *Conn) serve() {
 	defer c.nc.Close()
-	if !c.hello() {
-		return
+	defer func() {
+		if c.sess != nil {
+			c.srv.detach(c)
+		}
+	}()
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.HelloTimeout))
+	c.srv.greets(c, true)
+	err := c.in.await()
+	c.srv.greets(c, false)
+	for err == nil {
+		switch c.work() {
+		case turnOver:
+			err = c.in.await()
+		case turnLast:
+			c.discard()
+			return
+		case turnCut:
+			return
+		}
 	}
-	defer c.srv.detach(c)
-	c.read()
+	c.ended(err)
 }
 
-// read carries out frames until the socket ends.
-func (c *Conn) read() {
+// turnEnd says how a turn ended.
+type turnEnd uint8
+
+const (
+	turnOver turnEnd = iota // all that had come is carried out
+	turnLast                // and nothing more is wanted
+	turnCut                 // the socket has ended
+)
+
+// work takes a turn, on a hand where this goroutine can wait without it.
+func (c *Conn) work() turnEnd {
+	if c.in.raw == nil {
+		return c.turn()
+	}
+	return c.srv.hands.lend(c)
+}
+
+// turn carries out the frames that have come.
+func (c *Conn) turn() turnEnd {
 	for {
+		if c.in.pings(c.onPing) && c.in.idle() {
+			return turnOver
+		}
 		opcode, r, err := c.ws.NextReader()
 		if err != nil {
 			c.ended(err)
-			return
+			return turnCut
 		}
 		if !c.message(opcode, r) {
-			c.discard()
-			return
+			return turnLast
+		}
+		if c.in.idle() {
+			return turnOver
 		}
 	}
 }
@@ -226,7 +266,7 @@ func (c *Conn) message(opcode int, r io.Reader) bool {
 		}
 	}()
 	b, err := readMessage(r, (*bp)[:0], c.srv.cfg.FrameBytes)
-	*bp = b
+	*bp = b[:cap(b)]
 	switch {
 	case errors.Is(err, errTooBig):
 		c.close(&farewell{closeTooBig, "too_big", "a frame may have " + itoa(uint64(c.srv.cfg.FrameBytes)) + " bytes", false, 0})
@@ -265,11 +305,15 @@ func readMessage(r io.Reader, b []byte, limit int) ([]byte, error) {
 // ended notes how the peer's side ended. A normal close is a farewell: the
 // session need not wait for another socket.
 func (c *Conn) ended(err error) {
+	if c.sess == nil {
+		c.noHello(err)
+		return
+	}
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed) && closed.Code == closeNormal:
 		c.setReason("closed by client")
-		if c.sess != nil {
+		if c.current() {
 			c.srv.end(c.sess, endLeft)
 		}
 	case errors.As(err, &closed):

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
@@ -8,12 +9,11 @@ import (
 
 // WebSocket opcodes and bits of a frame header (RFC 6455 §5.2).
 const (
-	finalBit  = 0x80
-	opText    = 0x1
-	opClose   = 0x8
-	opPing    = 0x9
-	opPong    = 0xa
-	headerMax = 10
+	finalBit = 0x80
+	opText   = 0x1
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xa
 )
 
 // appendHeader appends the header of an unmasked, unfragmented frame.
@@ -59,11 +59,13 @@ func appendClose(b []byte, code int, reason string) []byte {
 // body marshals a frame and cuts its opening brace, so that appendFrame can
 // put seq and ack before it. For frames off the hot path.
 func body(frame any) []byte {
-	b, err := json.Marshal(frame)
-	if err != nil { // our own types, with raw JSON that was scanned before
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)                  // raw JSON stays as it came
+	if err := e.Encode(frame); err != nil { // our own types, with raw JSON that was scanned before
 		panic("signaling: frame does not marshal: " + err.Error())
 	}
-	return b[1:]
+	return bytes.TrimSuffix(b.Bytes()[1:], []byte("\n"))
 }
 
 // relayedBody writes a Relayed frame. The strings need no escaping: room names

@@ -126,6 +126,8 @@ func roomRefusal(name string, err error) error {
 	switch {
 	case errors.Is(err, room.ErrFull):
 		return refuseForNow(codeRoomFull, time.Second, "room %q is full; ask for a larger capacity or another room", name)
+	case errors.Is(err, room.ErrNoMember):
+		return refuse(codeNotJoined, "no longer a member of room %q", name)
 	case errors.Is(err, room.ErrNotFound):
 		return refuse(codeRoomNotFound, "room %q does not exist", name)
 	case errors.As(err, &invalid):

@@ -17,7 +17,7 @@ type hall struct {
 
 	mu      sync.RWMutex
 	members map[string]*Session
-	pairs   map[pairID]*pair
+	pairs   map[string]map[string]*pair // by member and other member, both ways
 }
 
 // member finds a member's session; nil when there is none.
@@ -47,8 +47,6 @@ func (h *hall) softly(key string, body []byte, but *Session, out *batch) {
 
 // hallOf gives the hall of a room, made if need be. roomsMu is held.
 func (s *Server) hallOf(name string) *hall {
-	s.hallsMu.Lock()
-	defer s.hallsMu.Unlock()
 	h := s.halls[name]
 	if h == nil {
 		h = &hall{name: name, members: make(map[string]*Session)}
@@ -57,31 +55,43 @@ func (s *Server) hallOf(name string) *hall {
 	return h
 }
 
-// sit puts a session into a room. roomsMu is held.
-func (s *Server) sit(sess *Session, st *seat) {
+// sit puts a session into a room, unless it has ended meanwhile. roomsMu is held.
+func (s *Server) sit(sess *Session, st *seat) bool {
 	h := st.hall
-	h.mu.Lock()
-	h.members[sess.member] = sess
-	h.mu.Unlock()
 	sess.mu.Lock()
+	if sess.ended != "" {
+		sess.mu.Unlock()
+		return false
+	}
 	if sess.seats == nil {
 		sess.seats = make(map[string]*seat)
+	}
+	if before := sess.seats[h.name]; before != nil { // joined again
+		st.described, st.held = before.described, before.held
 	}
 	sess.seats[h.name] = st
 	sess.markDirtyLocked(true)
 	sess.mu.Unlock()
+	h.mu.Lock()
+	h.members[sess.member] = sess
+	h.mu.Unlock()
+	return true
 }
 
 // stand takes a session out of a room, closes the room if that was its last
 // member, and tells the others. roomsMu is held.
 func (s *Server) stand(sess *Session, st *seat, reason string, out *batch) {
 	h := st.hall
-	m, ok := s.state.Leave(h.name, sess.member)
 	h.mu.Lock()
+	if h.members[sess.member] != sess { // it has left already
+		h.mu.Unlock()
+		return
+	}
+	s.dropPairs(h, sess.member, out)
 	delete(h.members, sess.member)
-	h.dropPairs(sess.member)
 	empty := len(h.members) == 0
 	h.mu.Unlock()
+	m, ok := s.state.Leave(h.name, sess.member)
 	sess.mu.Lock()
 	delete(sess.seats, h.name)
 	sess.markDirtyLocked(true)
@@ -95,12 +105,12 @@ func (s *Server) stand(sess *Session, st *seat, reason string, out *batch) {
 			sess.soft(key, told, out)
 		}
 	}
-	if empty {
+	if empty && s.halls[h.name] == h {
 		s.closeEmpty(h.name)
 	}
 }
 
-// closeEmpty ends a room that is not pinned once nobody is in it.
+// closeEmpty ends a room that is not pinned once nobody is in it. roomsMu is held.
 func (s *Server) closeEmpty(name string) {
 	info, _, ok := s.state.Info(name)
 	if ok && !info.Pinned {
@@ -108,9 +118,7 @@ func (s *Server) closeEmpty(name string) {
 			s.forgetRoom(name)
 		}
 	}
-	s.hallsMu.Lock()
 	delete(s.halls, name)
-	s.hallsMu.Unlock()
 }
 
 // leaveAll takes a session out of its rooms and carries out its wills.
@@ -129,14 +137,22 @@ func (s *Server) leaveAll(sess *Session, reason string, out *batch) {
 	}
 }
 
-// suspended shows a session's members as suspended, or as online again.
-func (s *Server) setMemberState(sess *Session, state room.MemberState, out *batch) {
+// showState shows a session's members as online or suspended: as they are at
+// this moment, for a socket may have come or gone since the caller looked.
+func (s *Server) showState(sess *Session, out *batch) {
 	s.roomsMu.Lock()
 	defer s.roomsMu.Unlock()
 	sess.mu.Lock()
 	seats := slices.Collect(maps.Values(sess.seats))
+	state := room.Online
+	if sess.conn == nil {
+		state = room.Suspended
+	}
 	sess.mu.Unlock()
 	for _, st := range seats {
+		if m, ok := s.state.Member(st.hall.name, sess.member); !ok || m.State == state {
+			continue
+		}
 		m, err := s.state.SetMember(st.hall.name, sess.member, func(m *room.Member) { m.State = state })
 		if err == nil {
 			st.hall.softly(presenceKey(st.hall.name, m.ID), s.presenceBody(st.hall.name, memberFrame(m)), sess, out)
@@ -148,7 +164,7 @@ func (s *Server) setMemberState(sess *Session, state room.MemberState, out *batc
 // as they are now, and its pairs learn of a new address.
 func (s *Server) cameBack(sess *Session, suspended, moved bool, out *batch) {
 	if suspended {
-		s.setMemberState(sess, room.Online, out)
+		s.showState(sess, out)
 	}
 	s.roomsMu.Lock()
 	sess.mu.Lock()
@@ -193,7 +209,7 @@ func (s *Server) detach(c *Conn) {
 	}
 	s.wheel.schedule(sess, sess.detached.Add(s.cfg.ResumeWindow))
 	if !s.draining() { // a restart is not worth a wave of presence
-		s.setMemberState(sess, room.Suspended, &out)
+		s.showState(sess, &out)
 	}
 	out.flush()
 }
@@ -217,15 +233,11 @@ func (s *Server) end(sess *Session, reason string) {
 		return
 	}
 	sess.ended = reason
-	c := sess.conn
-	var due []receipt
-	due = sess.log.ack(sess.log.next()-1, due)
+	c, subject := sess.conn, sess.identity.Subject
+	due := sess.ackLocked(sess.log.next() - 1)
 	sess.markDirtyLocked(true)
 	sess.mu.Unlock()
-	s.sessionsMu.Lock()
-	delete(s.sessions, sess.id)
-	s.gone.bury(sess.id, graveReason(reason))
-	s.sessionsMu.Unlock()
+	s.bury(sess, subject, reason)
 
 	shown := reason
 	if reason == endOverflow {

@@ -18,19 +18,8 @@ const (
 	resumeIdentity = "identity"
 )
 
-// hello reads the first frame and greets; false when there is no session.
-func (c *Conn) hello() bool {
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.HelloTimeout))
-	c.srv.greets(c, true)
-	opcode, r, err := c.ws.NextReader()
-	c.srv.greets(c, false)
-	if err == nil {
-		if !c.message(opcode, r) {
-			c.discard()
-			return false
-		}
-		return true
-	}
+// noHello says farewell to a socket whose hello has not come in time.
+func (c *Conn) noHello(err error) {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case !errors.As(err, &timeout) || !timeout.Timeout():
@@ -39,7 +28,6 @@ func (c *Conn) hello() bool {
 	default:
 		c.close(&farewell{closeHelloTimeout, "hello_timeout", "no hello within " + c.srv.cfg.HelloTimeout.String(), true, 0})
 	}
-	return false
 }
 
 // greet carries out the first frame of a socket.
@@ -97,8 +85,11 @@ func parseHello(b []byte, f *inbound) (Hello, error) {
 	if err := json.Unmarshal(b, &h); err != nil {
 		return bad("hello: %v", err)
 	}
-	if len(h.Client) > maxName || len(h.Name) > maxName {
+	switch {
+	case len(h.Client) > maxName || len(h.Name) > maxName:
 		return bad("client and name may have %d bytes", maxName)
+	case h.Resume != nil && h.Resume.Ack > maxInteger:
+		return bad("resume.ack: got %d, want at most %d", h.Resume.Ack, uint64(maxInteger))
 	}
 	return h, nil
 }
@@ -138,9 +129,13 @@ func (c *Conn) enter(h Hello) error {
 		return err
 	}
 	if !s.attach(c, sess, &v) {
-		return &farewell{closeEnded, "ended", "the session was ended while it began", false, 0}
+		return sessionEnded()
 	}
 	return nil
+}
+
+func sessionEnded() *farewell {
+	return &farewell{closeEnded, "ended", "this session was ended", false, 0}
 }
 
 // identify turns hello's token into an identity. Without a token it is the
@@ -177,7 +172,7 @@ func (s *Server) resumable(v *visit) *Session {
 	defer sess.mu.Unlock()
 	switch {
 	case sess.ended != "":
-		v.reason = sess.ended
+		v.reason = graveReason(sess.ended)
 	case v.counter < sess.confirmed, want.Ack >= sess.log.next() && sess.recovered == nil:
 		v.reason = resumeToken
 	case v.admitted && v.identity.Subject != sess.identity.Subject,
@@ -197,9 +192,10 @@ func (s *Server) resumable(v *visit) *Session {
 func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	var out batch
 	resumed := v.hello.Resume != nil && v.hello.Resume.Session == sess.id
+	_ = c.nc.SetReadDeadline(time.Time{}) // before others can set one to end it
 	sess.mu.Lock()
 	if sess.ended != "" {
-		v.reason = sess.ended
+		v.reason = graveReason(sess.ended)
 		sess.mu.Unlock()
 		return false
 	}
@@ -207,14 +203,18 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	suspended := resumed && old == nil
 	moved := resumed && sess.addr.IsValid() && sess.addr != c.remote.Addr()
 	if v.admitted {
-		sess.identity, sess.expiring = v.identity, false
+		sess.identity = v.identity
+	}
+	sess.expiring = false // the last word on it may have been lost with the old socket
+	if v.hello.Name != "" {
+		sess.name = v.hello.Name
 	}
 	var due []receipt
 	if resumed {
 		due = sess.caughtUpLocked(v.hello.Resume.Ack)
 	}
 	sess.issued = max(sess.issued, v.counter) + 1 // the journal may be behind
-	sess.client, sess.addr, sess.recovered, sess.probeUntil = v.hello.Client, c.remote.Addr(), nil, time.Time{}
+	sess.addr, sess.recovered, sess.probeUntil = c.remote.Addr(), nil, time.Time{}
 	sess.conn, c.sess, c.token, c.heard = c, sess, sess.issued, v.now
 	c.cursor, c.acked = sess.log.acked+1, sess.committed
 	ice := s.cfg.ICE(c.local.Addr(), sess.identity)
@@ -228,7 +228,6 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	if old != nil {
 		old.close(&farewell{closeReplaced, "replaced", "a newer socket carries this session", false, 0})
 	}
-	_ = c.nc.SetReadDeadline(time.Time{})
 	s.wheel.schedule(sess, v.now.Add(min(s.cfg.PingEvery, time.Second))) // and from then on as it says itself
 	for _, r := range due {
 		s.settle(r, statusDelivered, &out)
@@ -237,9 +236,12 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 		s.count(&s.resumed)
 		s.cameBack(sess, suspended, moved, &out)
 	}
-	s.log.Info("session attached", "session", sess.member, "user", subject, "remote", c.remote, "resumed", resumed)
+	s.log.Info("session attached", "session", sess.member, "user", subject, "remote", c.remote, "client", v.hello.Client, "resumed", resumed)
 	out.add(c)
 	out.flush()
+	if s.cfg.Authority.IsRevoked(v.identity) { // since it was verified
+		s.end(sess, endEnded)
+	}
 	return true
 }
 
@@ -248,10 +250,11 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 // came since have been given again; those are numbered anew behind what it has.
 func (s *Session) caughtUpLocked(ack uint64) []receipt {
 	if s.recovered == nil || ack <= *s.recovered {
-		return s.log.ack(ack, nil)
+		return s.ackLocked(ack)
 	}
-	due := s.log.ack(*s.recovered, nil)
+	due := s.ackLocked(*s.recovered)
 	s.log.rebase(ack)
+	s.renumbered = true
 	return due
 }
 
@@ -291,9 +294,12 @@ func unixMilli(t time.Time) int64 {
 }
 
 // renewAt is when ICE credentials are half used up; zero: never.
+// It is a reading of the wall clock, which is what the relay goes by: a clock
+// that is set right after a boot without a battery makes credentials old.
 func renewAt(now time.Time, ice ICE) time.Time {
 	if ice.Expires == 0 {
 		return time.Time{}
 	}
+	now = now.Round(0)
 	return now.Add(time.UnixMilli(ice.Expires).Sub(now) / 2)
 }

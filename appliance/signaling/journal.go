@@ -10,10 +10,9 @@ import (
 // lets the frames it has made safe be acknowledged.
 //
 // What it promises: a client frame is acknowledged only when the frames it
-// caused are on disk, or acknowledged by their receivers. A frame counts as
-// carried out (Session.done) after all it caused is in the logs and their
-// sessions are in the set; so whoever reads done first and takes the set
-// afterwards has everything.
+// caused are on disk, or acknowledged by their receivers. For that a commit is
+// a cut between frames, which the server's gate gives: none is half carried
+// out while the sessions are encoded. The disk is waited for outside of it.
 type journal struct {
 	srv  *Server
 	wake chan struct{}
@@ -21,6 +20,8 @@ type journal struct {
 	mu     sync.Mutex
 	set    []*Session
 	reason string // why the last commit did not succeed
+
+	trash []string // keys that could not be restored, for the first commit to delete
 }
 
 func newJournal(s *Server) *journal {
@@ -80,42 +81,51 @@ func (j *journal) run(ctx context.Context) {
 
 // promise is what a commit makes safe of one session.
 type promise struct {
-	sess *Session
-	done uint64
+	sess   *Session
+	done   uint64
+	before span // frames on disk before it
 }
 
 // commit writes every session that changed and acknowledges.
 func (j *journal) commit() {
-	promised := make(map[*Session]uint64)
-	for _, s := range j.peek() {
-		s.mu.Lock()
-		promised[s] = s.done
-		s.mu.Unlock()
-	}
 	records := make(map[string][]byte)
-	taken := j.take()
-	promises := make([]promise, 0, len(taken))
-	for _, s := range taken {
-		done, ok := promised[s]
-		promises = append(promises, promise{s, s.encode(done, ok, records)})
+	for _, key := range j.trash {
+		records[key] = nil
 	}
-	err := j.write(records)
-	if err != nil {
+	promises := j.cut(records)
+	if err := j.write(records); err != nil {
 		// Signaling goes on without the promise rather than stopping the
 		// site: what is acknowledged now is lost only if the box dies, too.
 		for _, p := range promises {
-			p.sess.mu.Lock()
-			p.sess.markDirtyLocked(true)
-			p.sess.mu.Unlock()
+			p.sess.redo(p.before)
 		}
+	} else {
+		j.trash = nil
 	}
 	j.acknowledge(promises)
 }
 
-func (j *journal) peek() []*Session {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return append([]*Session(nil), j.set...)
+// cut encodes the sessions that changed, between frames.
+func (j *journal) cut(records map[string][]byte) []promise {
+	j.srv.gate.Lock()
+	defer j.srv.gate.Unlock()
+	taken := j.take()
+	promises := make([]promise, 0, len(taken))
+	for _, s := range taken {
+		before := s.stored // only the journal changes it
+		promises = append(promises, promise{s, s.encode(records), before})
+	}
+	return promises
+}
+
+// redo has the whole session written again after a commit that failed. What is
+// on disk of its frames is some of those before and those that were tried.
+func (s *Session) redo(before span) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored = s.stored.join(before)
+	s.renumbered = true
+	s.markDirtyLocked(true)
 }
 
 func (j *journal) take() []*Session {

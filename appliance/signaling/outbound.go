@@ -36,24 +36,65 @@ func (c *Conn) softLocked(key string, body []byte) bool {
 	return c.softItemLocked(softItem{key: key, op: opText, body: body})
 }
 
+// softItemLocked appends an item. One of the same key is taken back, and not
+// replaced where it stands: what has been queued since may build on it.
 func (c *Conn) softItemLocked(item softItem) bool {
-	if item.key != "" {
-		for i := range c.soft {
-			if c.soft[i].key == item.key {
-				c.softBytes += len(item.body) - len(c.soft[i].body)
-				c.soft[i].body = item.body
-				c.srv.count(&c.srv.drops.conflated)
-				return true
-			}
+	keyed := item.key != "" && item.key != snapshotKey
+	if keyed {
+		if at, ok := c.softAt[item.key]; ok {
+			old := &c.soft[at-c.softGone]
+			c.softBytes -= len(old.body)
+			*old = softItem{after: old.after}
+			c.srv.count(&c.srv.drops.conflated)
 		}
 	}
-	if len(c.soft) >= softMax || c.softBytes+len(item.body) > softBytes {
-		return false
+	if item.key != snapshotKey {
+		if len(c.soft) >= softMax || c.softBytes+len(item.body) > softBytes {
+			return false
+		}
+		c.softBytes += len(item.body)
+	}
+	if keyed {
+		if c.softAt == nil {
+			c.softAt = make(map[string]int)
+		}
+		c.softAt[item.key] = c.softGone + len(c.soft)
 	}
 	item.after = c.sess.log.next() - 1
 	c.soft = append(c.soft, item)
-	c.softBytes += len(item.body)
 	return true
+}
+
+// softDoneLocked forgets the first n items, which have been written.
+func (c *Conn) softDoneLocked(n int) {
+	if n == 0 {
+		return
+	}
+	for i := range c.soft[:n] {
+		item := &c.soft[i]
+		if at, ok := c.softAt[item.key]; ok && at == c.softGone+i {
+			delete(c.softAt, item.key)
+		}
+		if item.key != snapshotKey {
+			c.softBytes -= len(item.body)
+		}
+		*item = softItem{}
+	}
+	c.softGone += n
+	if c.soft = c.soft[n:]; len(c.soft) == 0 {
+		c.soft, c.softAt = nil, nil
+	}
+}
+
+// append appends the item's WebSocket frame; nothing for one taken back.
+func (i *softItem) append(b []byte, ack func() uint64) []byte {
+	switch {
+	case i.body == nil && i.key == "":
+		return b
+	case i.op == opText:
+		return appendFrame(b, 0, ack(), i.body)
+	}
+	return append(appendHeader(b, i.op, len(i.body)), i.body...)
 }
 
 // flush writes what is queued for the socket, unless somebody is at it
@@ -107,7 +148,12 @@ func (c *Conn) drain(bp *[]byte, n int) {
 	buf := (*bp)[n:]
 	for len(buf) > 0 {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
-		if _, err := c.nc.Write(buf); err != nil {
+		n, err := c.nc.Write(buf)
+		if n > 0 && c.raw != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			buf = buf[n:] // slow, but it moves; over TLS a write cannot be continued
+			continue
+		}
+		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				c.srv.count(&c.srv.drops.slow)
 				c.setReason("slow")
@@ -150,32 +196,20 @@ func (c *Conn) gatherLocked(b []byte) []byte {
 		return s.committed
 	}
 	soft := 0
+	c.cursor = max(c.cursor, s.log.acked+1) // what was acknowledged before it was sent again is not
 	for len(b) < gatherBytes {
 		if soft < len(c.soft) && c.soft[soft].after < c.cursor {
-			item := &c.soft[soft]
-			if item.op == opText {
-				b = appendFrame(b, 0, ack(), item.body)
-			} else {
-				b = append(appendHeader(b, item.op, len(item.body)), item.body...)
-			}
-			c.softBytes -= len(item.body)
-			*item = softItem{}
+			b = c.soft[soft].append(b, ack)
 			soft++
 			continue
 		}
 		if c.cursor >= s.log.next() {
 			break
 		}
-		if c.cursor <= s.log.acked { // acknowledged before it was sent again
-			c.cursor = s.log.acked + 1
-			continue
-		}
 		b = appendFrame(b, c.cursor, ack(), s.log.at(c.cursor).body)
 		c.cursor++
 	}
-	if c.soft = c.soft[soft:]; len(c.soft) == 0 {
-		c.soft = nil
-	}
+	c.softDoneLocked(soft)
 	if len(b) == 0 && s.committed != c.acked {
 		var small [40]byte
 		n := append(small[:0], `"type":"ack"}`...)

@@ -47,13 +47,14 @@ func (c *Config) newBuckets(now time.Time) buckets {
 // take holds a frame against the rates of its class.
 func (b *buckets) take(c *Config, k kind, size int, now time.Time) error {
 	var wait time.Duration
-	ok := true
+	ok, counts := true, true
 	switch {
 	case k == kindMessage:
 		wait, ok = b.message.take(1, c.MessageRate, 2*c.MessageRate, now)
 	case k.negotiation():
 		wait, ok = b.negotiation.take(1, c.NegotiationRate, 2*c.NegotiationRate, now)
-	case k == kindAck, k == kindPong: // bounded by what we send, or by bytes
+	case k == kindAck, k == kindPong: // bounded by bytes alone, and no sign of better conduct
+		counts = false
 	default:
 		wait, ok = b.control.take(1, c.ControlRate, 3*c.ControlRate, now)
 	}
@@ -61,7 +62,9 @@ func (b *buckets) take(c *Config, k kind, size int, now time.Time) error {
 		wait, ok = b.bytes.take(float64(size), c.ByteRate, 2*c.ByteRate, now)
 	}
 	if ok {
-		b.refusals = 0
+		if counts {
+			b.refusals = 0
+		}
 		return nil
 	}
 	wait = max(wait, time.Millisecond)
@@ -106,7 +109,7 @@ func (s *sources) penalise(addr netip.Addr, now time.Time) {
 }
 
 func (s *sources) bucket(addr netip.Addr, now time.Time) *bucket {
-	if addr.Is6() { // one host has a whole /64
+	if addr.Is6() && addr.IsGlobalUnicast() && !addr.IsPrivate() { // one host out there has a whole /64
 		if p, err := addr.Prefix(64); err == nil {
 			addr = p.Addr()
 		}
@@ -122,14 +125,17 @@ func (s *sources) bucket(addr netip.Addr, now time.Time) *bucket {
 	return b
 }
 
-// prune forgets sources whose buckets are full again, or else all of them.
+// prune forgets sources whose buckets are full again, and others if need be.
 func (s *sources) prune(now time.Time) {
 	for addr, b := range s.from {
 		if now.Sub(b.last) > connectBurst*time.Second {
 			delete(s.from, addr)
 		}
 	}
-	if len(s.from) >= sourcesMax {
-		clear(s.from)
+	for addr := range s.from { // a few at random rather than everybody
+		if len(s.from) < sourcesMax*7/8 {
+			return
+		}
+		delete(s.from, addr)
 	}
 }

@@ -5,24 +5,34 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"signalbox/appliance/auth"
-	"signalbox/appliance/room"
 )
 
-// A session has two records: under its id what lasts (identity, rooms), as
-// JSON; under its id and a dot what changes with every frame (numbers, the log
-// of unacknowledged frames), in a compact form, so that a busy session costs
-// the flash tens of bytes and not its whole self.
+// A session's records in the journal. Under its id lies what lasts: identity
+// and rooms, as JSON. Under the id and a dot lie its numbers, which change
+// with every frame it sends. Under the id, a slash and a seq lies each frame
+// that it has not acknowledged, written once and deleted once. So a busy
+// session costs the flash tens of bytes a commit, and a suspended one what is
+// sent to it, and no more.
+
+const (
+	recordVersion = 1
+	numbersSuffix = "."
+	frameInfix    = "/"
+)
+
+// frameKey is the key of one unacknowledged frame.
+func frameKey(session string, seq uint64) string {
+	return fmt.Sprintf("%s%s%016x", session, frameInfix, seq)
+}
 
 // lasting is the record under the session's id.
 type lasting struct {
 	Version  int           `json:"version"`
 	Member   string        `json:"member"`
 	Identity auth.Identity `json:"identity"`
-	Client   string        `json:"client,omitempty"`
+	Name     string        `json:"name,omitempty"`
 	Issued   uint64        `json:"issued"`
 	Seats    []lastingSeat `json:"seats,omitempty"`
 }
@@ -52,60 +62,82 @@ type lastingHeld struct {
 type numbers struct {
 	done, confirmed, acked uint64
 	recovered              uint64 // Session.recovered plus one; 0: nil
-	log                    []loggedFrame
 }
 
+// loggedFrame is the record of one unacknowledged frame.
 type loggedFrame struct {
-	body   []byte
+	seq    uint64 // of its key
 	origin string // session id of who wants a receipt
 	id     uint64
+	body   []byte
 }
 
-const (
-	recordVersion = 1
-	numbersSuffix = "."
-)
+// span is a run of frames, both ends included; zero: none.
+type span struct{ first, last uint64 }
 
-// encode adds the session's records to a commit and returns the seq the
-// commit makes safe: promised when ok, else no more than before.
-func (s *Session) encode(promised uint64, ok bool, to map[string][]byte) uint64 {
+// join is the least span that holds both.
+func (s span) join(other span) span {
+	switch {
+	case s == span{}:
+		return other
+	case other == span{}:
+		return s
+	}
+	return span{min(s.first, other.first), max(s.last, other.last)}
+}
+
+// encode adds to a commit what of the session is not on disk, and gives the
+// seq that the commit makes safe. The server's gate is held for writing.
+func (s *Session) encode(to map[string][]byte) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirty = false
 	if s.ended != "" {
 		to[s.id], to[s.id+numbersSuffix] = nil, nil
+		s.erase(to, s.stored.last)
+		s.stored = span{}
 		return s.done
 	}
-	if !ok {
-		promised = s.committed
+	if s.renumbered {
+		s.renumbered = false
+		s.erase(to, s.stored.last)
+		s.stored = span{}
 	}
-	if s.done > promised {
-		s.markDirtyLocked(false) // the rest is for the next commit
+	s.erase(to, s.log.acked)
+	kept := span{}
+	for seq := s.log.acked + 1; seq < s.log.next(); seq++ {
+		kept = kept.join(span{seq, seq})
+		if seq > s.stored.last {
+			to[frameKey(s.id, seq)] = s.log.at(seq).record()
+		}
 	}
+	s.stored = kept
 	if s.rewrite {
 		s.rewrite = false
 		to[s.id] = s.lastingLocked()
-	} else if s.log.n == 0 && promised == s.committed {
-		return promised // received and acknowledged meanwhile: nothing to keep
+	} else if s.done == s.committed {
+		return s.done // it has only received
 	}
-	n := numbers{done: promised, confirmed: s.confirmed, acked: s.log.acked}
+	n := numbers{done: s.done, confirmed: s.confirmed, acked: s.log.acked}
 	if s.recovered != nil {
 		n.recovered = *s.recovered + 1
 	}
-	for seq := s.log.acked + 1; seq < s.log.next(); seq++ {
-		e := s.log.at(seq)
-		f := loggedFrame{body: e.body}
-		if e.receipt.wanted() {
-			f.origin, f.id = e.receipt.origin.id, e.receipt.id
-		}
-		n.log = append(n.log, f)
-	}
 	to[s.id+numbersSuffix] = n.append(nil)
-	return promised
+	return s.done
+}
+
+// erase deletes the stored frames up to last.
+func (s *Session) erase(to map[string][]byte, last uint64) {
+	if s.stored == (span{}) {
+		return
+	}
+	for seq := s.stored.first; seq <= min(last, s.stored.last); seq++ {
+		to[frameKey(s.id, seq)] = nil
+	}
 }
 
 func (s *Session) lastingLocked() []byte {
-	l := lasting{Version: recordVersion, Member: s.member, Identity: s.identity, Client: s.client, Issued: s.issued}
+	l := lasting{Version: recordVersion, Member: s.member, Identity: s.identity, Name: s.name, Issued: s.issued}
 	for name, st := range s.seats {
 		l.Seats = append(l.Seats, lastingSeat{
 			Room: name, Joined: st.joined, Name: st.name, Meta: st.meta, Will: st.will, Described: st.described, Held: st.held,
@@ -118,147 +150,68 @@ func (s *Session) lastingLocked() []byte {
 	return b
 }
 
-func (n *numbers) append(b []byte) []byte {
+// record writes the entry as parseFrame reads it.
+func (e *entry) record() []byte {
+	f := loggedFrame{body: e.body}
+	if e.receipt.wanted() {
+		f.origin, f.id = e.receipt.origin.id, e.receipt.id
+	}
+	return f.append(make([]byte, 0, len(e.body)+len(f.origin)+16))
+}
+
+func (f *loggedFrame) append(b []byte) []byte {
 	b = append(b, recordVersion)
-	for _, v := range []uint64{n.done, n.confirmed, n.acked, n.recovered, uint64(len(n.log))} {
-		b = binary.AppendUvarint(b, v)
-	}
-	for _, f := range n.log {
-		b = binary.AppendUvarint(b, uint64(len(f.body)))
-		b = append(b, f.body...)
-		b = binary.AppendUvarint(b, uint64(len(f.origin)))
-		b = append(b, f.origin...)
-		b = binary.AppendUvarint(b, f.id)
-	}
-	return b
+	b = binary.AppendUvarint(b, f.id)
+	b = binary.AppendUvarint(b, uint64(len(f.origin)))
+	b = append(b, f.origin...)
+	return append(b, f.body...)
 }
 
 var errRecord = errors.New("session record is damaged")
 
-// parse reads what append wrote. Bodies are copied: b may be the store's page.
+// parse reads what append wrote. The body is copied: b may be the store's page.
+func (f *loggedFrame) parse(b []byte) error {
+	if len(b) == 0 || b[0] != recordVersion {
+		return fmt.Errorf("%w: unknown version", errRecord)
+	}
+	id, n := binary.Uvarint(b[1:])
+	if n <= 0 {
+		return errRecord
+	}
+	b = b[1+n:]
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) {
+		return errRecord
+	}
+	b = b[n:]
+	f.id, f.origin = id, string(b[:size])
+	f.body = append([]byte(nil), b[size:]...)
+	return nil
+}
+
+func (n *numbers) append(b []byte) []byte {
+	b = append(b, recordVersion)
+	for _, v := range []uint64{n.done, n.confirmed, n.acked, n.recovered} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+// parse reads what append wrote.
 func (n *numbers) parse(b []byte) error {
 	if len(b) == 0 || b[0] != recordVersion {
 		return fmt.Errorf("%w: unknown version", errRecord)
 	}
 	b = b[1:]
-	next := func() uint64 {
-		v, size := binary.Uvarint(b)
-		if size <= 0 {
-			b = nil
-			return 0
-		}
-		b = b[size:]
-		return v
-	}
-	chunk := func() []byte {
-		size := next()
-		if size > uint64(len(b)) {
-			b = nil
-			return nil
-		}
-		c := append([]byte(nil), b[:size]...)
-		b = b[size:]
-		return c
-	}
-	n.done, n.confirmed, n.acked, n.recovered = next(), next(), next(), next()
-	count := next()
-	if b == nil || count > uint64(len(b)) { // each frame takes more than a byte
-		return errRecord
-	}
-	for range count {
-		f := loggedFrame{body: chunk(), origin: string(chunk())}
-		if b == nil {
+	for _, v := range []*uint64{&n.done, &n.confirmed, &n.acked, &n.recovered} {
+		value, size := binary.Uvarint(b)
+		if size <= 0 || value > maxInteger+1 {
 			return errRecord
 		}
-		f.id = next()
-		n.log = append(n.log, f)
+		*v, b = value, b[size:]
 	}
-	if b == nil || len(b) != 0 {
+	if len(b) != 0 {
 		return errRecord
 	}
 	return nil
-}
-
-// restoreSessions brings back the sessions of the journal, all suspended. A
-// damaged record costs its own session, not the start.
-func (s *Server) restoreSessions() error {
-	if s.cfg.Journal == nil {
-		return nil
-	}
-	now := time.Now()
-	logs := make(map[*Session]numbers)
-	counts := make(map[string][]byte)
-	err := s.cfg.Journal.Sessions(func(key string, record []byte) error {
-		if id, ok := strings.CutSuffix(key, numbersSuffix); ok {
-			counts[id] = append([]byte(nil), record...)
-			return nil
-		}
-		s.restoreSession(key, record, now)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for id, sess := range s.sessions {
-		var n numbers
-		if err := n.parse(counts[id]); err != nil {
-			s.log.Warn("session not restored", "session", sess.member, "err", err)
-			s.end(sess, endExpired)
-			continue
-		}
-		sess.in, sess.done, sess.committed, sess.confirmed = n.done, n.done, n.done, n.confirmed
-		sess.log.acked = n.acked
-		logs[sess] = n
-	}
-	for sess, n := range logs {
-		for _, f := range n.log {
-			e := entry{body: f.body}
-			if origin := s.sessions[f.origin]; origin != nil {
-				e.receipt = receipt{origin: origin, id: f.id}
-			}
-			sess.log.push(e)
-		}
-		last := sess.log.next() - 1
-		if n.recovered > 0 {
-			last = n.recovered - 1
-		}
-		sess.recovered = &last
-		s.wheel.schedule(sess, now.Add(s.cfg.ResumeWindow))
-	}
-	s.restorePairs()
-	return nil
-}
-
-func (s *Server) restoreSession(id string, record []byte, now time.Time) {
-	var l lasting
-	if err := json.Unmarshal(record, &l); err != nil || l.Version != recordVersion || !plainID(l.Member) || l.Member == "" {
-		s.log.Warn("session not restored", "session", l.Member, "err", errors.Join(errRecord, err))
-		return
-	}
-	sess := &Session{
-		srv: s, id: id, member: l.Member, identity: l.Identity, client: l.Client, issued: l.Issued,
-		detached: now, limits: s.cfg.newBuckets(now),
-	}
-	s.sessions[id] = sess
-	s.roomsMu.Lock()
-	defer s.roomsMu.Unlock()
-	for _, seated := range l.Seats {
-		if _, _, ok := s.state.Info(seated.Room); !ok {
-			if _, err := s.state.Create(room.Info{Name: seated.Room}); err != nil {
-				s.log.Warn("room not restored", "room", seated.Room, "err", err)
-				continue
-			}
-		}
-		m, err := s.state.Join(seated.Room, room.Member{
-			ID: l.Member, Subject: l.Identity.Subject, Name: seated.Name, Meta: seated.Meta, Joined: seated.Joined, State: room.Suspended,
-		})
-		if err != nil {
-			s.log.Warn("seat not restored", "room", seated.Room, "session", l.Member, "err", err)
-			continue
-		}
-		s.sit(sess, &seat{
-			hall: s.hallOf(seated.Room), joined: m.Joined, name: seated.Name, meta: seated.Meta, will: seated.Will,
-			described: seated.Described, held: seated.Held,
-		})
-	}
 }

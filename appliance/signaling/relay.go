@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"errors"
 	"time"
 )
 
@@ -17,7 +18,9 @@ func (c *Conn) carryOut(b []byte) bool {
 	s := c.sess
 	s.turn.Lock()
 	var out batch
+	c.srv.gate.RLock()
 	more := c.step(b, &out)
+	c.srv.gate.RUnlock()
 	s.turn.Unlock()
 	out.flush()
 	return more
@@ -34,7 +37,11 @@ func (c *Conn) step(b []byte, out *batch) bool {
 	c.srv.received(f.kind, len(b))
 	fresh, err := c.accept(&f, len(b))
 	if err != nil {
-		return c.refuseOrClose(&f, err, out)
+		more := c.refuseOrClose(&f, err, out)
+		if more && f.has&hasSeq != 0 { // its answer is in the log now
+			c.sess.carriedOut(f.seq)
+		}
+		return more
 	}
 	if !fresh {
 		return c.current()
@@ -69,7 +76,10 @@ func (c *Conn) accept(f *inbound, size int) (fresh bool, err error) {
 	s := c.sess
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != c || s.ended != "" {
+	switch {
+	case s.ended != "":
+		return false, sessionEnded()
+	case s.conn != c:
 		return false, nil
 	}
 	now := time.Now()
@@ -85,24 +95,26 @@ func (c *Conn) accept(f *inbound, size int) (fresh bool, err error) {
 		case f.seq > s.in+1:
 			return false, &farewell{closeSequenceGap, "sequence_gap", "got seq " + itoa(f.seq) + ", want " + itoa(s.in+1), true, 0}
 		}
-		s.in = f.seq
-		s.markDirtyLocked(false)
 	} else {
 		f.seq, f.has = 0, f.has&^hasSeq
 	}
-	if err := s.limits.take(&c.srv.cfg, f.kind, size, now); err != nil {
-		if f.has&hasSeq != 0 {
-			s.done = max(s.done, f.seq)
-		}
-		return false, err
+	err = s.limits.take(&c.srv.cfg, f.kind, size, now)
+	if _, ends := errors.AsType[*farewell](err); ends {
+		return false, err // not accepted: it may come again
 	}
-	return true, nil
+	if f.has&hasSeq != 0 {
+		s.in = f.seq
+	}
+	return err == nil, err
 }
 
 // carriedOut lets the journal promise seq.
 func (s *Session) carriedOut(seq uint64) {
 	s.mu.Lock()
 	s.done = max(s.done, seq)
+	if s.done > s.committed {
+		s.markDirtyLocked(false)
+	}
 	s.mu.Unlock()
 }
 
@@ -146,7 +158,7 @@ func (srv *Server) sender(s *Session, f *inbound) (*seat, error) {
 	defer s.mu.Unlock()
 	st := s.seats[string(f.room)]
 	if st == nil {
-		return nil, refuse(codeNotJoined, "join room %q first", f.room)
+		return nil, refuse(codeNotJoined, "join room %q first", clip(f.room))
 	}
 	if !s.identity.Has(rightSend) {
 		return nil, refuse(codeForbidden, "the token does not have the right to send")
@@ -160,13 +172,20 @@ func (srv *Server) messageRoom(s *Session, f *inbound, out *batch) error {
 	if err != nil {
 		return err
 	}
+	if time.Now().Before(s.pressed) {
+		srv.count(&srv.drops.recipientFull)
+		return refuseForNow(codeRecipientFull, pressPause, "members of the room are behind; send again later")
+	}
 	count, known := -1, false
 	if f.has&hasKey != 0 {
 		_, known = srv.keys.begin(s.subject(), f.key, time.Now())
 	}
 	if !known {
 		e := entry{body: relayedBody(kindMessage, st.hall.name, s.member, f, 0, nil)}
-		count = st.hall.broadcast(e, s, out)
+		var pressed bool
+		if count, pressed = st.hall.broadcast(e, s, out); pressed {
+			s.pressed = time.Now().Add(pressPause)
+		}
 	}
 	if f.has&hasID != 0 {
 		s.must(entry{body: sentBody(f.id, statusStored, max(count, 0))}, out)
@@ -174,18 +193,21 @@ func (srv *Server) messageRoom(s *Session, f *inbound, out *batch) error {
 	return nil
 }
 
-// broadcast puts e on the control lane of every member but one.
-func (h *hall) broadcast(e entry, but *Session, out *batch) int {
+// pressPause is how long a client whose room is behind has to wait.
+const pressPause = 100 * time.Millisecond
+
+// broadcast puts e on the control lane of every member but one, and tells
+// whether any of them is pressed.
+func (h *hall) broadcast(e entry, but *Session, out *batch) (count int, pressed bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	count := 0
 	for _, to := range h.members {
 		if to != but {
-			to.must(e, out)
+			pressed = to.must(e, out) || pressed
 			count++
 		}
 	}
-	return count
+	return count, pressed
 }
 
 // sendTo sends a frame to one member of the room.
@@ -194,30 +216,39 @@ func (srv *Server) sendTo(s *Session, f *inbound, out *batch) error {
 	if err != nil {
 		return err
 	}
-	r := receipt{origin: s, id: f.id, seq: f.seq}
-	if f.has&hasKey != 0 {
-		key, known := srv.keys.begin(s.subject(), f.key, time.Now())
-		if known {
-			if f.has&hasID != 0 {
-				s.must(entry{body: sentBody(f.id, key.status(), -1)}, out)
-			}
-			return nil
+	r := receipt{}
+	if f.has&hasID != 0 {
+		r = receipt{origin: s, id: f.id}
+	}
+	if f.has&hasKey == 0 {
+		return srv.pass(s, st.hall, f, r, out)
+	}
+	key, known := srv.keys.begin(s.subject(), f.key, time.Now())
+	if known {
+		if f.has&hasID != 0 {
+			s.must(entry{body: sentBody(f.id, key.status(), -1)}, out)
 		}
-		r.sentKey = key
+		return nil
 	}
-	if f.has&hasID == 0 && r.sentKey == nil {
-		r = receipt{}
+	r.origin, r.sentKey = s, key
+	if err = srv.pass(s, st.hall, f, r, out); err != nil {
+		srv.keys.forget(key) // refused: it may be sent again
 	}
-	to := st.hall.member(f.to)
+	return err
+}
+
+// pass hands a frame to the member it is for.
+func (srv *Server) pass(s *Session, h *hall, f *inbound, r receipt, out *batch) error {
+	to := h.member(f.to)
 	if to == nil || to == s {
 		srv.count(&srv.drops.absent)
 		srv.settle(r, statusAbsent, out)
 		return nil
 	}
 	if f.kind.negotiation() {
-		return srv.negotiate(s, to, st.hall, f, r, out)
+		return srv.negotiate(s, to, h, f, r, out)
 	}
-	return srv.deliver(to, entry{body: relayedBody(f.kind, st.hall.name, s.member, f, 0, nil), receipt: r}, out)
+	return srv.deliver(to, entry{body: relayedBody(f.kind, h.name, s.member, f, 0, nil), receipt: r}, out)
 }
 
 // deliver puts e on one member's control lane and answers what is known at once.
@@ -226,9 +257,6 @@ func (srv *Server) deliver(to *Session, e entry, out *batch) error {
 	switch result {
 	case pushFull:
 		srv.count(&srv.drops.recipientFull)
-		if e.receipt.sentKey != nil {
-			srv.keys.forget(e.receipt.sentKey)
-		}
 		return refuseForNow(codeRecipientFull, 500*time.Millisecond, "the receiver has not acknowledged %d frames; send again later", srv.cfg.UnackedFrames)
 	case pushEnded:
 		srv.settle(e.receipt, statusAbsent, out)
@@ -247,6 +275,9 @@ func (srv *Server) settle(r receipt, status string, out *batch) {
 	}
 	if r.sentKey != nil {
 		r.sentKey.set(status)
+		if status == statusExpired || status == statusAbsent {
+			srv.keys.forget(r.sentKey)
+		}
 	}
 	if r.id != 0 {
 		r.origin.must(entry{body: sentBody(r.id, status, -1)}, out)

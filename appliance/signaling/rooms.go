@@ -21,7 +21,7 @@ func (s *Server) join(sess *Session, f *inbound, out *batch) error {
 	name := string(f.room)
 	sess.mu.Lock()
 	id := sess.identity
-	already, count := sess.seats[name], len(sess.seats)
+	already, count, shown := sess.seats[name], len(sess.seats), sess.name
 	sess.mu.Unlock()
 	switch {
 	case !id.MayJoin(name):
@@ -31,17 +31,28 @@ func (s *Server) join(sess *Session, f *inbound, out *batch) error {
 	}
 	s.roomsMu.Lock()
 	defer s.roomsMu.Unlock()
-	if err := s.openRoom(name, id); err != nil {
+	made, err := s.openRoom(name, id)
+	if err != nil {
 		return err
 	}
-	m := room.Member{ID: sess.member, Subject: id.Subject, Name: string(f.name), Meta: slices.Clone(f.meta), State: room.Online}
-	m, err := s.state.Join(name, m)
-	if err != nil {
-		s.closeIfEmpty(name)
+	if f.has&hasName != 0 {
+		shown = string(f.name)
+	}
+	m := room.Member{ID: sess.member, Subject: id.Subject, Name: shown, Meta: slices.Clone(f.meta), State: room.Online}
+	if m, err = s.state.Join(name, m); err != nil {
+		if made {
+			s.closeEmpty(name)
+		}
 		return roomRefusal(name, err)
 	}
 	st := &seat{hall: s.hallOf(name), joined: m.Joined, name: m.Name, meta: json.RawMessage(m.Meta), will: slices.Clone(f.will)}
-	s.sit(sess, st)
+	if !s.sit(sess, st) {
+		s.state.Leave(name, m.ID)
+		if made {
+			s.closeEmpty(name)
+		}
+		return sessionEnded()
+	}
 	info, version, _ := s.state.Info(name)
 	joined := Joined{
 		Type: "joined", ID: f.id, Room: name, Version: version, Member: m.ID, Joined: m.Joined,
@@ -53,28 +64,22 @@ func (s *Server) join(sess *Session, f *inbound, out *batch) error {
 	return nil
 }
 
-// openRoom makes sure the room exists and admits the identity. roomsMu is held.
-func (s *Server) openRoom(name string, id auth.Identity) error {
-	err := s.state.Admits(name, id.Subject)
+// openRoom makes sure the room exists and admits the identity, and tells
+// whether it made it. roomsMu is held.
+func (s *Server) openRoom(name string, id auth.Identity) (made bool, err error) {
+	err = s.state.Admits(name, id.Subject)
 	switch {
 	case errors.Is(err, room.ErrNotAllowed):
-		return refuse(codeForbidden, "room %q does not allow %q", name, id.Subject)
+		return false, refuse(codeForbidden, "room %q does not allow %q", name, id.Subject)
 	case !errors.Is(err, room.ErrNotFound):
-		return err
+		return false, err
 	case !id.Has(auth.RightCreate):
-		return refuse(codeRoomNotFound, "room %q does not exist and the token does not have the right to create it", clip([]byte(name)))
+		return false, refuse(codeRoomNotFound, "room %q does not exist and the token does not have the right to create it", clip([]byte(name)))
 	}
 	if _, err := s.state.Create(room.Info{Name: name}); err != nil {
-		return roomRefusal(name, err)
+		return false, roomRefusal(name, err)
 	}
-	return nil
-}
-
-// closeIfEmpty ends an unpinned room that a failed join may have made.
-func (s *Server) closeIfEmpty(name string) {
-	if s.state.MemberCount(name) == 0 {
-		s.closeEmpty(name)
-	}
+	return true, nil
 }
 
 func (s *Server) capacity(info room.Info) int {
@@ -86,11 +91,12 @@ func (s *Server) capacity(info room.Info) int {
 
 // leave carries out a leave frame.
 func (s *Server) leave(sess *Session, f *inbound, out *batch) error {
+	s.roomsMu.Lock()
 	st := sess.seatOf(f.room)
 	if st == nil {
+		s.roomsMu.Unlock()
 		return refuse(codeNotJoined, "not a member of room %q", clip(f.room))
 	}
-	s.roomsMu.Lock()
 	s.stand(sess, st, endLeft, out)
 	s.roomsMu.Unlock()
 	s.ok(sess, f, 0, out)
@@ -149,7 +155,12 @@ func (s *Server) setState(sess *Session, f *inbound, out *batch) error {
 	if f.has&hasVersion != 0 {
 		ifVersion = &f.version
 	}
-	v, err := s.setMetadata(context.Background(), st.hall.name, string(f.key), slices.Clone(f.data), ifVersion, sess, out)
+	// The disk is waited for outside the gate, or it would hold up everybody.
+	s.gate.RUnlock()
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	v, err := s.setMetadata(ctx, st.hall.name, string(f.key), slices.Clone(f.data), ifVersion, sess, out)
+	cancel()
+	s.gate.RLock()
 	var conflict *room.VersionError
 	switch {
 	case errors.As(err, &conflict):
@@ -174,6 +185,11 @@ func (s *Server) setMetadata(ctx context.Context, name, key string, data json.Ra
 		s.roomsMu.Unlock()
 		return v, err
 	}
+	put := s.entryOf(name)
+	s.roomsMu.Unlock()
+	if err := put(ctx); err != nil {
+		return v, err
+	}
 	frame := State{Type: "state", Room: name, Key: key, Data: v.Data, Version: v.Version}
 	if v.Data == nil {
 		frame.Data = json.RawMessage("null")
@@ -181,12 +197,12 @@ func (s *Server) setMetadata(ctx context.Context, name, key string, data json.Ra
 	if from != nil {
 		frame.From = from.member
 	}
+	s.roomsMu.Lock()
+	defer s.roomsMu.Unlock()
 	if h := s.halls[name]; h != nil {
 		h.softly("state\x00"+name+"\x00"+key, body(frame), from, out)
 	}
-	put := s.entryOf(name)
-	s.roomsMu.Unlock()
-	return v, put(ctx)
+	return v, nil
 }
 
 // memberFrame is a member as the wire shows it.
@@ -204,6 +220,10 @@ func (s *Server) presenceBody(name string, m Member) []byte {
 // snapshotPage bounds a page of a snapshot, so that it fits a small device.
 const snapshotPage = 32 << 10
 
+// snapshotKey marks pages on the soft lane. They do not replace each other,
+// and do not count against its bounds: what a room may hold bounds them.
+const snapshotKey = "\x00page"
+
 // snapshot queues a room's pages on the session's soft lane. roomsMu is held,
 // so no change of the room can slip between the pages and what follows them.
 func (s *Server) snapshot(sess *Session, st *seat, out *batch) {
@@ -215,9 +235,10 @@ func (s *Server) snapshot(sess *Session, st *seat, out *batch) {
 	members := slices.SortedFunc(s.state.Members(st.hall.name), room.Member.Compare)
 	page := Room{Type: "room", Room: info.Name, Version: version, Page: 1, Members: []Member{}, State: []StateEntry{}}
 	size := 0
+	bytes := min(snapshotPage, s.cfg.FrameBytes/2)
 	next := func(add int) {
-		if size += add; size > snapshotPage {
-			sess.soft("", body(page), out)
+		if size += add; size > bytes {
+			sess.soft(snapshotKey, body(page), out)
 			page.Page++
 			page.Members, page.State = []Member{}, []StateEntry{}
 			size = add
@@ -238,5 +259,5 @@ func (s *Server) snapshot(sess *Session, st *seat, out *batch) {
 	}
 	slices.SortFunc(page.State, func(a, b StateEntry) int { return strings.Compare(a.Key, b.Key) })
 	page.Last = true
-	sess.soft("", body(page), out)
+	sess.soft(snapshotKey, body(page), out)
 }

@@ -13,6 +13,9 @@ import (
 // hostile payload cannot exhaust the parser of the receiver either.
 const maxDepth = 128
 
+// maxInteger is the largest integer that every JSON reader holds exactly.
+const maxInteger = 1<<53 - 1
+
 var (
 	errInvalidUTF8 = errors.New("text is not UTF-8")
 	errTooDeep     = fmt.Errorf("nesting is deeper than %d", maxDepth)
@@ -281,7 +284,7 @@ func (s *scanner) uint() (uint64, bool) {
 		s.i++
 	}
 	switch c := s.peek(); {
-	case s.i == start, isDigit(c), c == '.', c == 'e', c == 'E', n > 1<<53-1,
+	case s.i == start, isDigit(c), c == '.', c == 'e', c == 'E', n > maxInteger,
 		s.b[start] == '0' && s.i-start > 1:
 		s.i = start
 		return 0, false

@@ -21,7 +21,9 @@ type sentKey struct {
 
 func (k *sentKey) set(result string) {
 	k.mu.Lock()
-	k.result = result
+	if k.result != statusDelivered { // a later word about an earlier moment
+		k.result = result
+	}
 	k.mu.Unlock()
 }
 

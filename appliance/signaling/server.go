@@ -31,23 +31,30 @@ type Server struct {
 	wheel   *wheel
 	journal *journal
 	sources *sources
+	hands   hands
 	keys    sentKeys
 
 	sessionsMu sync.RWMutex
 	sessions   map[string]*Session
-	gone       graveyard // why recent sessions are no more
+	gone       graveyard      // why recent sessions are no more
+	subjects   map[string]int // sessions of each subject
 
-	roomsMu sync.Mutex // guards state and changes to halls
+	// gate is held for reading while a frame is carried out, and for writing
+	// while the journal takes its cut: so a cut holds all or nothing of what a
+	// frame did to several sessions. It comes before every other lock.
+	gate sync.RWMutex
+
+	roomsMu sync.Mutex // guards state, stored and halls
 	state   *room.State
 	stored  map[string]bool // rooms that are on disk
 	storeMu sync.Mutex      // held while a room is written; taken before roomsMu
-	hallsMu sync.RWMutex    // guards the map alone, for the relay path
 	halls   map[string]*hall
 
 	stopMu   sync.Mutex
 	stopping bool
 	greeting map[*Conn]bool // sockets that have not said hello
 	open     atomic.Int64   // sockets
+	logBytes atomic.Int64   // bodies in all logs
 	readers  sync.WaitGroup // their reader goroutines
 	writers  sync.WaitGroup // goroutines lent to slow sockets, and chores
 	stats
@@ -67,7 +74,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, wheel: newWheel(), sources: newSources(cfg.ConnectRate),
 		greeting: make(map[*Conn]bool),
-		sessions: make(map[string]*Session), halls: make(map[string]*hall), stored: make(map[string]bool),
+		sessions: make(map[string]*Session), subjects: make(map[string]int), halls: make(map[string]*hall), stored: make(map[string]bool),
 		state: room.New(room.Origin{Box: cfg.Box, Incarnation: cfg.Epoch}, cfg.roomLimits()),
 	}
 	s.journal = newJournal(s)
@@ -101,6 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 	clock.Wait()
 	s.drain()
 	s.readers.Wait()
+	s.hands.dismiss()
 	s.writers.Done() // the one New added
 	s.writers.Wait()
 	stop()
@@ -184,12 +192,33 @@ func (s *Server) newSession(v *visit) (*Session, error) {
 	}
 	s.sessionsMu.Lock()
 	defer s.sessionsMu.Unlock()
-	if len(s.sessions) >= 2*s.cfg.MaxSessions {
-		s.count(&s.drops.overload)
-		return nil, &farewell{closeOverload, "overload", "the box holds as many sessions as it may; try again later", true, 5 * time.Second}
+	full := ""
+	switch subject := v.identity.Subject; {
+	case len(s.sessions) >= 2*s.cfg.MaxSessions:
+		full = "the box holds as many sessions as it may"
+	case s.subjects[subject] >= s.cfg.SessionsPerSubject:
+		full = "there are " + strconv.Itoa(s.subjects[subject]) + " sessions of this subject"
+	default:
+		s.sessions[sess.id] = sess
+		s.subjects[subject]++
+		return sess, nil
 	}
-	s.sessions[sess.id] = sess
-	return sess, nil
+	s.count(&s.drops.overload)
+	return nil, &farewell{closeOverload, "overload", full + "; try again later", true, 5 * time.Second}
+}
+
+// bury forgets a session that has ended, but for the reason.
+func (s *Server) bury(sess *Session, subject, reason string) {
+	s.sessionsMu.Lock()
+	defer s.sessionsMu.Unlock()
+	if s.sessions[sess.id] != sess {
+		return
+	}
+	delete(s.sessions, sess.id)
+	if s.subjects[subject]--; s.subjects[subject] == 0 {
+		delete(s.subjects, subject)
+	}
+	s.gone.bury(sess.id, graveReason(reason))
 }
 
 // lookup finds a session, nil when there is none.

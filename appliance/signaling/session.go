@@ -23,11 +23,12 @@ type Session struct {
 	// turn is held while one frame of this client is carried out. When a new
 	// socket takes over, the old one's last frame is finished first, so order
 	// holds across sockets.
-	turn sync.Mutex
+	turn    sync.Mutex
+	pressed time.Time // until then its room messages are refused; guarded by turn
 
 	mu       sync.Mutex
 	identity auth.Identity
-	client   string
+	name     string // shown in rooms joined without one
 	seats    map[string]*seat
 	conn     *Conn // nil while suspended
 	detached time.Time
@@ -42,10 +43,13 @@ type Session struct {
 	issued    uint64 // counter of the newest resume token
 	confirmed uint64 // counter of the newest one the client has used or heard
 
-	recovered  *uint64 // from the journal and not resumed since: the last seq it had then
-	holds      bool    // candidates of its are held
-	dirty      bool    // in the journal's set
-	rewrite    bool    // its lasting part changed too
+	recovered  *uint64   // from the journal and not resumed since: the last seq it had then
+	holds      bool      // candidates of its are held
+	renewed    time.Time // when an acknowledgement last made progress
+	stored     span      // frames of the log that are on disk
+	renumbered bool      // those on disk carry old numbers
+	dirty      bool      // in the journal's set
+	rewrite    bool      // its lasting part changed too
 	wheelAt    int64
 	expiring   bool // auth.expiring has been sent for the present identity
 	iceRenewAt time.Time
@@ -90,10 +94,15 @@ func (s *Session) pushLocked(e entry) (*Conn, pushResult) {
 	switch {
 	case s.ended != "":
 		return nil, pushEnded
-	case s.log.n >= s.srv.cfg.UnackedFrames, s.log.n > 0 && s.log.bytes+len(e.body) > s.srv.cfg.UnackedBytes:
+	case s.log.n >= s.srv.cfg.UnackedFrames, s.log.n > 0 && s.log.bytes+len(e.body) > s.srv.cfg.UnackedBytes,
+		s.conn == nil && s.srv.logBytes.Load() > logBytesMax:
 		return nil, pushFull
 	}
+	if s.log.n == 0 {
+		s.renewed = time.Now()
+	}
 	s.log.push(e)
+	s.srv.logBytes.Add(int64(len(e.body)))
 	s.markDirtyLocked(false)
 	if s.conn == nil {
 		return nil, pushStored
@@ -101,16 +110,48 @@ func (s *Session) pushLocked(e entry) (*Conn, pushResult) {
 	return s.conn, pushLive
 }
 
+// ackLocked drops what the client has and gives the receipts due.
+func (s *Session) ackLocked(seq uint64) []receipt {
+	before := s.log.bytes
+	due := s.log.ack(seq, nil)
+	if s.log.bytes != before {
+		s.renewed = time.Now()
+		s.srv.logBytes.Add(int64(s.log.bytes - before))
+	}
+	return due
+}
+
+// pressedLocked tells whether the session is more than half behind although
+// its client acknowledges: then whoever sends to it should go slower. One that
+// does not acknowledge slows nobody down; it will be cut, or end.
+func (s *Session) pressedLocked() bool {
+	behind := s.log.n > s.srv.cfg.UnackedFrames/2 || s.log.bytes > s.srv.cfg.UnackedBytes/2
+	return behind && s.conn != nil && time.Since(s.renewed) < pressTime
+}
+
+const (
+	// pressTime is how long after its last acknowledgement a client counts as
+	// one that keeps up.
+	pressTime = time.Second
+	// logBytesMax bounds what is kept for all suspended sessions together.
+	logBytesMax = 128 << 20
+)
+
 // must pushes a frame that cannot be refused to anybody: a room message or a
 // reply. A session with no room for it ends, because a gap would be a lie.
-func (s *Session) must(e entry, out *batch) {
-	conn, result := s.push(e)
+// It reports whether the session is pressed.
+func (s *Session) must(e entry, out *batch) (pressed bool) {
+	s.mu.Lock()
+	conn, result := s.pushLocked(e)
+	pressed = s.pressedLocked()
+	s.mu.Unlock()
 	if result == pushFull {
 		s.srv.count(&s.srv.drops.overflow)
 		s.srv.later(func() { s.srv.end(s, endOverflow) })
-		return
+		return pressed
 	}
 	out.add(conn)
+	return pressed
 }
 
 // soft puts a frame on the soft lane, where key's last value wins. It is lost
@@ -142,7 +183,7 @@ func (s *Session) ack(seq uint64, out *batch) error {
 		s.mu.Unlock()
 		return &farewell{code: closeBadFrame, name: codeBadFrame, message: "ack is above the last seq sent, " + itoa(next-1)}
 	}
-	due := s.log.ack(seq, nil)
+	due := s.ackLocked(seq)
 	s.mu.Unlock()
 	for _, r := range due {
 		s.srv.settle(r, statusDelivered, out)

@@ -10,7 +10,6 @@ type entry struct {
 type receipt struct {
 	origin  *Session
 	id      uint64 // the request id to answer; 0 when only the key wants to know
-	seq     uint64 // the request's seq
 	sentKey *sentKey
 }
 
