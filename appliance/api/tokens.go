@@ -114,7 +114,7 @@ func grantOf(subject string, rooms, rights []string) (auth.Grant, error) {
 		return auth.Grant{}, wrong("rights", "%v", err)
 	}
 	if len(rights) == 0 {
-		parsed = auth.RightJoin | auth.RightSend
+		parsed = auth.DeviceRights
 	}
 	if len(rooms) == 0 && parsed&auth.RightAdmin != 0 {
 		rooms = []string{"*"}

@@ -14,8 +14,8 @@ func TestTokensAreMadeAndRevoked(t *testing.T) {
 	b := newBox(t)
 	boss := bearer(b.admin)
 	made := want[api.Token](b.do("POST", "/v1/tokens", boss, body(`{"subject":"cam-7","rooms":["line-3"],"ttl_s":3600}`)), http.StatusCreated)
-	if made.Subject != "cam-7" || strings.Join(made.Rights, ",") != "join,send" || time.Until(made.Expires) > time.Hour {
-		t.Errorf("token %+v, want join and send for an hour", made)
+	if made.Subject != "cam-7" || strings.Join(made.Rights, ",") != "join,send,create" || time.Until(made.Expires) > time.Hour {
+		t.Errorf("token %+v, want join, send and create for an hour", made)
 	}
 	device := bearer(made.Token)
 	if got := want[api.Session](b.do("GET", "/v1/session", device), http.StatusOK); got.Subject != "cam-7" || got.TokenID != made.ID || got.Via != "bearer" {

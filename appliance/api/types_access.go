@@ -39,7 +39,8 @@ type TokenCreate struct {
 	// Rooms are patterns in which * stands for any run of characters. May be
 	// left out for an administrator.
 	Rooms []string `json:"rooms,omitempty"`
-	// Rights are join, send, create, manage, admin; join and send when left out.
+	// Rights are join, send, create, manage, admin; join, send and create when left
+	// out: a room of the patterns that is not there is made by joining it.
 	Rights []string `json:"rights,omitempty"`
 	// TTL is the token's life in seconds; the box's auth.token_ttl when left out.
 	TTL int64 `json:"ttl_s,omitempty"`
@@ -86,7 +87,7 @@ type InviteCreate struct {
 	// Room is the one the link opens; when left out, the first of rooms that is
 	// not a pattern.
 	Room string `json:"room,omitempty"`
-	// Rights are join, send, create, manage; join and send when left out.
+	// Rights are join, send, create, manage; join, send and create when left out.
 	Rights []string `json:"rights,omitempty"`
 	// TTL is the life of the invite in seconds; a day when left out.
 	TTL int64 `json:"ttl_s,omitempty"`

@@ -23,7 +23,7 @@ type deviceToken struct {
 	boxFlags
 	Subject string   `required:"" help:"Name of the device." placeholder:"NAME"`
 	Room    []string `required:"" help:"Rooms it may join; * stands for any characters. May be repeated." placeholder:"PATTERN"`
-	Rights  []string `help:"What it may do: join, send, create, manage." default:"join,send" placeholder:"RIGHT"`
+	Rights  []string `help:"What it may do: join, send, create, manage." default:"join,send,create" placeholder:"RIGHT"`
 	TTL     lifetime `name:"ttl" help:"How long the token is good." default:"24h"`
 	JSON    bool     `name:"json" help:"Print the token and what is in it as JSON."`
 }
