@@ -174,8 +174,10 @@ type sent struct {
 	frame []byte
 }
 
-// midWindow is the last 256 mids of one sender.
+// midWindow is the last mids of one sender, as many as a sender may have
+// unacknowledged, and so send again.
 type midWindow struct {
+	size  int
 	known map[uint64]bool
 	order []uint64
 }
@@ -185,7 +187,7 @@ func (w *midWindow) repeated(mid uint64) bool {
 		return true
 	}
 	w.known[mid] = true
-	if w.order = append(w.order, mid); len(w.order) > 256 {
+	if w.order = append(w.order, mid); len(w.order) > w.size {
 		delete(w.known, w.order[0])
 		w.order = w.order[1:]
 	}

@@ -66,7 +66,7 @@ func (c *Client) frame(ctx context.Context, ws *websocket.Conn, f Frame, acks *t
 func (c *Client) repeatedLocked(f Frame) bool {
 	w := c.seen[f.From]
 	if w == nil {
-		w = &midWindow{known: make(map[uint64]bool)}
+		w = &midWindow{size: c.window, known: make(map[uint64]bool)}
 		c.seen[f.From] = w
 	}
 	return w.repeated(f.MID)

@@ -1,5 +1,3 @@
-/** PROTOCOL.md §3: how many `mid` of each sender are remembered. */
-const MIDS = 256;
 /** Senders remembered; the one unheard for longest is forgotten first. */
 const SENDERS = 512;
 
@@ -10,6 +8,8 @@ const SENDERS = 512;
  */
 export class Inbox {
   #received = 0;
+  /** PROTOCOL.md §3: how many `mid` of each sender are remembered, from `limits.unacked_frames`. */
+  window = 512;
   /** Sequenced frames taken since the last acknowledgement went out. */
   unacked = 0;
   /** @type {Map<string, Set<number>>} */
@@ -42,7 +42,7 @@ export class Inbox {
     this.#mids.set(from, mids); // now the most recently heard
     if (mids.has(mid)) return true;
     mids.add(mid);
-    if (mids.size > MIDS) mids.delete(first(mids));
+    if (mids.size > this.window) mids.delete(first(mids));
     if (this.#mids.size > SENDERS) this.#mids.delete(first(this.#mids));
     return false;
   }

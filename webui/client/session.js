@@ -241,7 +241,7 @@ export class Session extends Emitter {
     }
     const left = welcome.resumed || !this.#began ? [] : outbox.restart();
     if (!welcome.resumed) inbox.restart();
-    outbox.window = welcome.limits.unacked_frames;
+    outbox.window = inbox.window = welcome.limits.unacked_frames;
     outbox.frameBytes = welcome.limits.frame_bytes;
     this.welcome = welcome;
     this.#resume = {session: welcome.session, token: welcome.resume};
