@@ -1,19 +1,18 @@
 package signaling
 
 import (
+	"bufio"
 	"bytes"
-	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 // clientFrame is a masked frame.
@@ -129,56 +128,81 @@ func FuzzInput(f *testing.F) {
 	})
 }
 
-// messages lets gorilla read a stream from a socket.
-func messages(t *testing.T, stream []byte, through bool) (got []string) {
-	done := make(chan []string, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var all []string
-		defer func() { done <- all }()
-		in := &input{}
-		if through {
-			w = hijacker{w, in}
-		}
-		ws, err := upgrader.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer ws.Close()
-		if through {
-			in.raw, _ = in.Conn.(syscall.Conn).SyscallConn()
-			in.wait = in.readOnce
-		}
-		ws.SetPingHandler(func(p string) error { all = append(all, "ping "+p); return nil })
-		ws.SetPongHandler(func(string) error { return nil })
-		ws.SetCloseHandler(func(int, string) error { return nil })
-		for {
-			if through {
-				if err := in.await(); err != nil {
-					return
-				}
-				in.pings(func(p string) error { all = append(all, "ping "+p); return nil })
-			}
-			kind, b, err := ws.ReadMessage()
-			if err != nil {
-				return
-			}
-			all = append(all, string(rune('0'+kind))+string(b))
-		}
-	}))
-	defer server.Close()
-	dialer := websocket.Dialer{}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	ws, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(server.URL, "http"), nil)
+// pipeWriter is a handshake's ResponseWriter whose socket is one of a pair.
+type pipeWriter struct {
+	http.ResponseWriter
+	nc net.Conn
+}
+
+func (w pipeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return w.nc, bufio.NewReadWriter(bufio.NewReader(w.nc), bufio.NewWriter(w.nc)), nil
+}
+
+// socketPair is two ends of a local socket.
+func socketPair(t *testing.T) (server, client *net.UnixConn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	_, _ = ws.NetConn().Write(stream)
-	_ = ws.NetConn().(*net.TCPConn).CloseWrite()
-	got = <-done
-	ws.Close()
-	return got
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		nc, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[i] = nc.(*net.UnixConn)
+	}
+	return ends[0], ends[1]
+}
+
+// messages lets gorilla read a stream, plainly or as a Conn does.
+func messages(t *testing.T, stream []byte, through bool) (got []string) {
+	server, client := socketPair(t)
+	defer server.Close()
+	go func() {
+		_, _ = client.Write(stream)
+		_ = client.CloseWrite()
+		_, _ = io.Copy(io.Discard, client)
+		client.Close()
+	}()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for name, value := range map[string]string{
+		"Connection": "upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13", "Sec-Websocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+	} {
+		r.Header.Set(name, value)
+	}
+	in := &input{}
+	var w http.ResponseWriter = pipeWriter{httptest.NewRecorder(), server}
+	if through {
+		w = hijacker{w, in}
+	}
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := func(payload string) error { got = append(got, "ping "+payload); return nil }
+	ws.SetPingHandler(note)
+	ws.SetCloseHandler(func(int, string) error { return nil })
+	if through {
+		in.raw, _ = server.SyscallConn()
+		in.wait = in.readOnce
+	}
+	for {
+		if through {
+			if in.await() != nil {
+				return got
+			}
+			in.pings(note)
+		}
+		kind, b, err := ws.ReadMessage()
+		if err != nil {
+			return got
+		}
+		got = append(got, string(rune('0'+kind))+string(b))
+	}
 }
 
 // A connection that says nothing has neither a buffer nor a hand.
