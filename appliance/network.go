@@ -81,10 +81,14 @@ func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 func (a *Appliance) ice(local netip.Addr, id auth.Identity) signaling.ICE {
 	stun, turn := a.relayURLs(local)
 	c := a.relay.Credential(id.Subject, relayTTL)
-	return signaling.ICE{
-		Servers: []signaling.ICEServer{{URLs: stun}, {URLs: turn, Username: c.Username, Credential: c.Password}},
-		Expires: c.Expires.UnixMilli(),
+	ice := signaling.ICE{Servers: []signaling.ICEServer{}, Expires: c.Expires.UnixMilli()}
+	if len(stun) > 0 { // a browser throws at a server without URLs
+		ice.Servers = append(ice.Servers, signaling.ICEServer{URLs: stun})
 	}
+	if len(turn) > 0 {
+		ice.Servers = append(ice.Servers, signaling.ICEServer{URLs: turn, Username: c.Username, Credential: c.Password})
+	}
+	return ice
 }
 
 // Addrs are the addresses a box is bound to.

@@ -97,7 +97,7 @@ func (b box) Parts() []api.Part {
 		trustReason = err.Error()
 	}
 	signalingReason := ""
-	if why := b.signaling.Stats().JournalBroken; why != "" {
+	if why := b.signaling.JournalBroken(); why != "" {
 		signalingReason = "sessions are not kept on disk at present: " + why
 	}
 	discoveryReason := ""

@@ -63,8 +63,13 @@ var upgrader = websocket.Upgrader{
 // ServeHTTP takes a WebSocket handshake. The connection outlives the call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refused, status := s.refuseHandshake(r); refused != "" {
-		if status == http.StatusServiceUnavailable {
+		switch status {
+		case http.StatusServiceUnavailable:
 			w.Header().Set("Retry-After", "5")
+		case http.StatusUpgradeRequired:
+			w.Header().Set("Upgrade", "websocket")
+		case http.StatusMethodNotAllowed:
+			w.Header().Set("Allow", http.MethodGet)
 		}
 		s.count(&s.drops.handshakes)
 		http.Error(w, refused, status)

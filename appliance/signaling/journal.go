@@ -147,8 +147,9 @@ func (j *journal) write(records map[string][]byte) error {
 	if err != nil {
 		reason = err.Error()
 		j.srv.count(&j.srv.commitErrors)
+	} else {
+		j.srv.count(&j.srv.commits)
 	}
-	j.srv.count(&j.srv.commits)
 	j.mu.Lock()
 	changed := (j.reason == "") != (reason == "")
 	j.reason = reason

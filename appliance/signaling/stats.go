@@ -75,17 +75,16 @@ type Stats struct {
 	Rooms     int
 	Members   int
 
-	Frames        map[string]uint64 // from clients, by type
-	BytesIn       uint64
-	Resumed       uint64
-	ResumeFailed  uint64
-	Expired       uint64            // sessions whose resume window ended
-	Refused       map[string]uint64 // frames, by error code
-	Closed        map[int]uint64    // sockets closed by the box, by close code
-	Dropped       map[string]uint64 // frames and sockets, by reason
-	Commits       uint64            // of the journal
-	CommitErrors  uint64
-	JournalBroken string // why the journal does not work at present; "" when it does
+	Frames       map[string]uint64 // from clients, by type
+	BytesIn      uint64
+	Resumed      uint64
+	ResumeFailed uint64
+	Expired      uint64            // sessions whose resume window ended
+	Refused      map[string]uint64 // frames, by error code
+	Closed       map[int]uint64    // sockets closed by the box, by close code
+	Dropped      map[string]uint64 // frames and sockets, by reason
+	Commits      uint64            // of the journal, with those that failed
+	CommitErrors uint64
 }
 
 // Stats takes a snapshot.
@@ -94,8 +93,9 @@ func (s *Server) Stats() Stats {
 		Conns: int(s.open.Load()), Frames: make(map[string]uint64), BytesIn: s.bytesIn.Load(),
 		Resumed: s.resumed.Load(), ResumeFailed: s.resumeFailed.Load(), Expired: s.expired.Load(),
 		Refused: make(map[string]uint64), Closed: make(map[int]uint64), Dropped: s.drops.snapshot(),
-		Commits: s.commits.Load(), CommitErrors: s.commitErrors.Load(), JournalBroken: s.journal.broken(),
+		Commits: s.commits.Load(), CommitErrors: s.commitErrors.Load(),
 	}
+	st.Commits += st.CommitErrors
 	for k := range s.frames {
 		st.Frames[kind(k).String()] = s.frames[k].Load()
 	}
@@ -139,3 +139,6 @@ func (s *Server) allSessions() []*Session {
 	}
 	return all
 }
+
+// JournalBroken says why the journal does not work at present; "" when it does.
+func (s *Server) JournalBroken() string { return s.journal.broken() }
