@@ -5,8 +5,8 @@ package loadgen
 type Dialect interface {
 	// Subprotocol is offered in the handshake; "" for none.
 	Subprotocol() string
-	// Speaker is the side of one client. A room has two clients.
-	Speaker(name, room string) Speaker
+	// Speaker is the side of client number i. A room has two clients.
+	Speaker(i int, room string) Speaker
 }
 
 // Speaker is one client's side of a protocol whose frames are JSON texts. It

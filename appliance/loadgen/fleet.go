@@ -162,8 +162,7 @@ func (f *Fleet) connect(ctx context.Context, i int) *lean {
 			f.fault("connect: " + cause(err))
 			return nil
 		}
-		name := "bench-" + strconv.Itoa(i)
-		c := &lean{fleet: f, nc: nc, early: early, speaker: f.opts.Dialect.Speaker(name, f.opts.Rooms+strconv.Itoa(i/2))}
+		c := &lean{fleet: f, nc: nc, early: early, speaker: f.opts.Dialect.Speaker(i, f.opts.Rooms+strconv.Itoa(i/2))}
 		if err := c.write(opText, c.speaker.Hello); err != nil {
 			nc.Close()
 			f.fault("connect: " + cause(err))

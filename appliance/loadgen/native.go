@@ -10,16 +10,21 @@ import (
 // to the frames they need for load: they join a room, send messages to their
 // partner, acknowledge and answer pings, and do not resume.
 type Native struct {
-	// Token is shown by every client; "" on a box with open admission.
-	Token string
+	// Tokens are shown by the clients in turn; none on a box with open
+	// admission. A box bounds the sessions of one token's subject.
+	Tokens []string
 }
 
 // Subprotocol is that of the native protocol.
 func (Native) Subprotocol() string { return Subprotocol }
 
 // Speaker gives a speaker for one client.
-func (n Native) Speaker(name, room string) Speaker {
-	return &nativeSpeaker{token: n.Token, name: name, room: room, next: 1}
+func (n Native) Speaker(i int, room string) Speaker {
+	s := &nativeSpeaker{name: "bench-" + strconv.Itoa(i), room: room, next: 1}
+	if len(n.Tokens) > 0 {
+		s.token = n.Tokens[i%len(n.Tokens)]
+	}
+	return s
 }
 
 type nativeSpeaker struct {

@@ -23,8 +23,8 @@ const (
 )
 
 func TestNativeSpeakerMeetsItsPartner(t *testing.T) {
-	s := Native{Token: "secret"}.Speaker("bench-0", "r")
-	if got, want := string(s.Hello(nil)), `{"type":"hello","token":"secret","client":"signalbox-bench","name":"bench-0"}`; got != want {
+	s := Native{Tokens: []string{"other", "secret"}}.Speaker(3, "r")
+	if got, want := string(s.Hello(nil)), `{"type":"hello","token":"secret","client":"signalbox-bench","name":"bench-3"}`; got != want {
 		t.Errorf("hello is %s, want %s", got, want)
 	}
 	if _, ok := s.Message(nil); ok {
@@ -45,7 +45,7 @@ func TestNativeSpeakerMeetsItsPartner(t *testing.T) {
 }
 
 func TestNativeSpeakerKeepsTheWindow(t *testing.T) {
-	s := Native{}.Speaker("bench-0", "r")
+	s := Native{}.Speaker(0, "r")
 	hear(s, testWelcome, testRoom)
 	for i := range 3 {
 		if _, ok := s.Message(nil); ok != (i < 2) { // join was the first of three
@@ -61,7 +61,7 @@ func TestNativeSpeakerKeepsTheWindow(t *testing.T) {
 }
 
 func TestNativeSpeakerAcknowledges(t *testing.T) {
-	s := Native{}.Speaker("bench-0", "r")
+	s := Native{}.Speaker(0, "r")
 	hear(s, testWelcome, testRoom)
 	var answers []string
 	for seq := 1; seq <= ackFrames; seq++ {
@@ -88,7 +88,7 @@ func TestNativeSpeakerAcknowledges(t *testing.T) {
 }
 
 func TestNativeSpeakerHearsTheRest(t *testing.T) {
-	s := Native{}.Speaker("bench-0", "r")
+	s := Native{}.Speaker(0, "r")
 	hear(s, testWelcome)
 	if answers, _ := hear(s, `{"type":"ping","t":17}`); len(answers) != 1 || answers[0] != `{"type":"pong","t":17}` {
 		t.Errorf("it answers a ping with %q", answers)

@@ -67,12 +67,12 @@ func (c *benchCommand) Run(p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	token, secure, err := c.credentials(p)
+	tokens, secure, err := c.credentials(p)
 	if err != nil {
 		return err
 	}
 	fleet, err := loadgen.NewFleet(loadgen.FleetOptions{
-		URL: c.URL, Dialect: loadgen.Native{Token: token}, TLS: secure, Conns: c.Conns, DataBytes: c.Bytes,
+		URL: c.URL, Dialect: loadgen.Native{Tokens: tokens}, TLS: secure, Conns: c.Conns, DataBytes: c.Bytes,
 		Patience: time.Duration(c.Patience), Rooms: fmt.Sprintf("bench-%x-", time.Now().UnixMilli()),
 	})
 	if err != nil {
@@ -110,23 +110,31 @@ func (c *benchCommand) check() error {
 	return nil
 }
 
-// credentials gives the token to connect with, "" for a box with open
+// connsPerToken keeps far below signaling.sessions_per_subject.
+const connsPerToken = 100
+
+// credentials gives the tokens to connect with, none for a box with open
 // admission, and whom to trust; nil for the authorities of this system.
-func (c *benchCommand) credentials(p *program) (token string, secure *tls.Config, err error) {
+func (c *benchCommand) credentials(p *program) (tokens []string, secure *tls.Config, err error) {
+	if c.Token != "" {
+		return []string{c.Token}, nil, nil
+	}
 	if c.Data == "" {
-		return c.Token, nil, nil
+		return nil, nil, nil
 	}
 	box, err := dialBox(p.ctx, c.Data)
 	err = with(box, err, func(box *client) error {
-		var made api.Token
-		err := box.call(p.ctx, http.MethodPost, "/v1/tokens", api.TokenCreate{
-			Subject: "signalbox-bench", Rooms: []string{"bench-*"}, Rights: []string{"join", "send", "create"},
-			TTL: c.Duration.seconds() + c.Patience.seconds() + 600,
-		}, &made)
-		if err != nil {
-			return err
+		for i := range (c.Conns + connsPerToken - 1) / connsPerToken {
+			var made api.Token
+			err := box.call(p.ctx, http.MethodPost, "/v1/tokens", api.TokenCreate{
+				Subject: fmt.Sprintf("signalbox-bench-%d", i+1), Rooms: []string{"bench-*"}, Rights: []string{"join", "send", "create"},
+				TTL: c.Duration.seconds() + c.Patience.seconds() + 600,
+			}, &made)
+			if err != nil {
+				return err
+			}
+			tokens = append(tokens, made.Token)
 		}
-		token = made.Token
 		if !strings.HasPrefix(c.URL, "wss:") {
 			return nil
 		}
@@ -140,7 +148,7 @@ func (c *benchCommand) credentials(p *program) (token string, secure *tls.Config
 		}
 		return nil
 	})
-	return token, secure, err
+	return tokens, secure, err
 }
 
 func (c *benchCommand) load(ctx context.Context, fleet *loadgen.Fleet) (benchResult, error) {
