@@ -9,6 +9,8 @@ import {Roster} from './roster.js';
 /** @typedef {import('./types.js').Receipt} Receipt */
 /** @typedef {{data: any, version: number}} StateValue */
 
+/** A resumed session gets a snapshot of each of its rooms at once; without one for this long, the room is asked after. */
+const SNAPSHOT_MS = 3000;
 /** Frames kept for an application that has not had the chance to listen yet. */
 const MAX_HELD = 1024;
 
@@ -39,6 +41,8 @@ export class Room extends Emitter {
   /** @type {Frame[] | undefined} held until the application has seen the room, then undefined */
   #held = [];
   #calls;
+  /** @type {ReturnType<typeof setTimeout> | undefined} runs while a resumed room waits for its snapshot */
+  #missing;
   /** Whether a reset was not followed by a snapshot yet. */
   #again = false;
 
@@ -180,6 +184,24 @@ export class Room extends Emitter {
     this.enter();
   }
 
+  /**
+   * The session goes on after a cut. A room this side was removed from meanwhile
+   * does not: there is no snapshot of it, and nothing else that says so.
+   */
+  resumed() {
+    clearTimeout(this.#missing);
+    if (this.status === 'joined') this.#missing = setTimeout(() => this.#ask(), SNAPSHOT_MS);
+  }
+
+  async #ask() {
+    const name = this.members.get(this.me)?.name;
+    try {
+      await this.#session.request({type: 'presence', room: this.name, name});
+    } catch (error) {
+      if (/** @type {SignalboxError} */ (error).code === 'not_joined' && this.status === 'joined') this.#removed('removed');
+    }
+  }
+
   /** @param {Frame} frame a frame of this room */
   receive(frame) {
     if (frame.type === 'joined') {
@@ -194,6 +216,7 @@ export class Room extends Emitter {
 
   /** @param {Frame} frame */
   #snapshot(frame) {
+    clearTimeout(this.#missing);
     const first = this.status !== 'joined';
     if ((frame.page ?? 1) === 1) this.state = new Map();
     for (const {key, data, version} of frame.state ?? []) this.state.set(key, {data, version});
@@ -279,6 +302,7 @@ export class Room extends Emitter {
 
   #end() {
     this.status = 'left';
+    clearTimeout(this.#missing);
     this.#calls.close();
   }
 

@@ -51,6 +51,7 @@ export class Signalbox extends Emitter {
     super();
     const session = new Session({client: CLIENT, ...options, url: signalURL(options.url)});
     this.#session = session;
+    session.on('resumed', () => this.#joined().forEach((room) => room.resumed()));
     session.on('reset', () => this.#joined().forEach((room) => room.reset()));
     session.on('frame', (frame) => this.#rooms.get(frame.room)?.receive(frame));
     session.on('closed', (error) => this.#joined().forEach((room) => room.closed(error)));

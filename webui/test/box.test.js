@@ -89,6 +89,18 @@ suite('the client library in Node, against a real box', {skip: missing}, () => {
     await assert.rejects(two.join('other-room'), {code: 'forbidden'});
   });
 
+  test('a room that is deleted is lost, also to a member that was cut off meanwhile', async () => {
+    const [here, away] = [await makeClient('cam-3'), await makeClient('hmi-3')];
+    const rooms = [await here.client.join('chaos-gone'), await away.client.join('chaos-gone')];
+    const lost = rooms.map((room) => event(room, 'lost', 8000));
+    const back = event(away.client, 'resumed', 8000);
+    away.cut();
+    await box.command('room', 'delete', 'chaos-gone');
+    assert.equal((await lost[0]).code, 'deleted');
+    await back;
+    assert.match((await lost[1]).code, /deleted|removed/);
+  });
+
   test('a wrong token is final, and says why', async () => {
     const client = new Signalbox({url: box.http, token: 'not.a.token', WebSocket});
     await assert.rejects(client.connect(), (error) => error.code === 'token_malformed' && error.temporary === false);

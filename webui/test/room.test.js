@@ -157,3 +157,17 @@ test('being removed from a room is told', async () => {
   assert.equal(room.status, 'left');
   box.close();
 });
+
+test('a room that was deleted during a cut is found out and told', async () => {
+  const {box, net, far, room} = await inRoom();
+  far.cut();
+  const again = await net.next();
+  await again.welcome({resumed: true, ack: 1}); // and no snapshot of the room
+  const lost = event(room, 'lost', 6000);
+  const asked = await again.expect('presence', 5000);
+  assert.equal(asked.name, 'me');
+  again.send({type: 'error', seq: 2, id: asked.id, re: asked.seq, code: 'not_joined', message: 'not a member', temporary: false});
+  assert.equal((await lost).code, 'removed');
+  assert.equal(box.rooms.size, 0);
+  box.close();
+});
