@@ -95,6 +95,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	go func() {
 		defer s.readers.Done()
 		defer s.open.Add(-1)
+		defer s.trim.moved()
+		s.trim.moved()
 		c.serve()
 	}()
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type Server struct {
 	journal *journal
 	sources *sources
 	hands   hands
+	trim    *trim
 	keys    sentKeys
 
 	sessionsMu sync.RWMutex
@@ -72,7 +74,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, wheel: newWheel(), sources: newSources(cfg.ConnectRate),
+		cfg: cfg, log: cfg.Logger, wheel: newWheel(), trim: newTrim(), sources: newSources(cfg.ConnectRate),
 		greeting: make(map[*Conn]bool),
 		sessions: make(map[string]*Session), subjects: make(map[string]int), halls: make(map[string]*hall), stored: make(map[string]bool),
 		state: room.New(room.Origin{Box: cfg.Box, Incarnation: cfg.Epoch}, cfg.roomLimits()),
@@ -103,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	var clock, journal sync.WaitGroup
 	clock.Go(func() { s.wheel.run(ctx, s.tick) })
+	clock.Go(func() { s.trim.run(ctx, debug.FreeOSMemory) })
 	journal.Go(func() { s.journal.run(work) })
 	<-ctx.Done()
 	clock.Wait()
