@@ -63,13 +63,10 @@ func (s *Server) sit(sess *Session, st *seat) bool {
 		sess.mu.Unlock()
 		return false
 	}
-	if sess.seats == nil {
-		sess.seats = make(map[string]*seat)
-	}
-	if before := sess.seats[h.name]; before != nil { // joined again
+	if before := seatIn(sess.seats, h.name); before != nil { // joined again
 		st.described, st.held = before.described, before.held
 	}
-	sess.seats[h.name] = st
+	sess.seatLocked(st)
 	sess.markDirtyLocked(true)
 	sess.mu.Unlock()
 	h.mu.Lock()
@@ -93,7 +90,7 @@ func (s *Server) stand(sess *Session, st *seat, reason string, out *batch) {
 	h.mu.Unlock()
 	m, ok := s.state.Leave(h.name, sess.member)
 	sess.mu.Lock()
-	delete(sess.seats, h.name)
+	sess.unseatLocked(h.name)
 	sess.markDirtyLocked(true)
 	sess.mu.Unlock()
 	if ok {
@@ -126,7 +123,7 @@ func (s *Server) leaveAll(sess *Session, reason string, out *batch) {
 	s.roomsMu.Lock()
 	defer s.roomsMu.Unlock()
 	sess.mu.Lock()
-	seats := slices.Collect(maps.Values(sess.seats))
+	seats := slices.Clone(sess.seats)
 	sess.mu.Unlock()
 	for _, st := range seats {
 		if st.will != nil && reason != endLeft {
@@ -143,7 +140,7 @@ func (s *Server) showState(sess *Session, out *batch) {
 	s.roomsMu.Lock()
 	defer s.roomsMu.Unlock()
 	sess.mu.Lock()
-	seats := slices.Collect(maps.Values(sess.seats))
+	seats := slices.Clone(sess.seats)
 	state := room.Online
 	if sess.conn == nil {
 		state = room.Suspended
@@ -168,7 +165,7 @@ func (s *Server) cameBack(sess *Session, suspended, moved bool, out *batch) {
 	}
 	s.roomsMu.Lock()
 	sess.mu.Lock()
-	seats := slices.Collect(maps.Values(sess.seats))
+	seats := slices.Clone(sess.seats)
 	sess.mu.Unlock()
 	for _, st := range seats {
 		s.snapshot(sess, st, out)

@@ -18,6 +18,7 @@ const (
 	gatherBytes = 64 << 10 // one write carries at most about this much
 	softMax     = 4096     // frames waiting on the soft lane
 	softBytes   = 4 << 20
+	softFew     = 8 // so many are searched through one by one
 )
 
 // softItem is a frame of the soft lane, or a WebSocket control frame. It goes
@@ -41,8 +42,7 @@ func (c *Conn) softLocked(key string, body []byte) bool {
 func (c *Conn) softItemLocked(item softItem) bool {
 	keyed := item.key != "" && item.key != snapshotKey
 	if keyed {
-		if at, ok := c.softAt[item.key]; ok {
-			old := &c.soft[at-c.softGone]
+		if old := c.softFind(item.key); old != nil {
 			c.softBytes -= len(old.body)
 			*old = softItem{after: old.after}
 			c.srv.count(&c.srv.drops.conflated)
@@ -54,15 +54,41 @@ func (c *Conn) softItemLocked(item softItem) bool {
 		}
 		c.softBytes += len(item.body)
 	}
-	if keyed {
-		if c.softAt == nil {
-			c.softAt = make(map[string]int)
-		}
-		c.softAt[item.key] = c.softGone + len(c.soft)
-	}
 	item.after = c.sess.log.next() - 1
 	c.soft = append(c.soft, item)
+	if keyed && len(c.soft) > softFew {
+		c.softIndexLocked()
+	}
 	return true
+}
+
+// softFind finds the item of a key that waits on the soft lane.
+func (c *Conn) softFind(key string) *softItem {
+	if c.softAt != nil {
+		if at, ok := c.softAt[key]; ok {
+			return &c.soft[at-c.softGone]
+		}
+		return nil
+	}
+	for i := range c.soft {
+		if c.soft[i].key == key {
+			return &c.soft[i]
+		}
+	}
+	return nil
+}
+
+// softIndexLocked indexes the last item, or all of them when it is the first to be.
+func (c *Conn) softIndexLocked() {
+	first := len(c.soft) - 1
+	if c.softAt == nil {
+		c.softAt, first = make(map[string]int), 0
+	}
+	for i := first; i < len(c.soft); i++ {
+		if key := c.soft[i].key; key != "" && key != snapshotKey {
+			c.softAt[key] = c.softGone + i
+		}
+	}
 }
 
 // softDoneLocked forgets the first n items, which have been written.

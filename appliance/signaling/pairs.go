@@ -48,7 +48,7 @@ func (h *hall) polite(to, from *Session) bool {
 func (s *Session) joinedIn(h *hall) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st := s.seats[h.name]; st != nil {
+	if st := seatIn(s.seats, h.name); st != nil {
 		return st.joined
 	}
 	return 0
@@ -112,7 +112,7 @@ func (s *Server) dropHeld(h *hall, p *pair, side int, owner *Session, out *batch
 func (s *Session) changeSeat(h *hall, change func(*seat)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st := s.seats[h.name]; st != nil {
+	if st := seatIn(s.seats, h.name); st != nil {
 		change(st)
 		s.markDirtyLocked(true)
 	}

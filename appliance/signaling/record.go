@@ -138,9 +138,9 @@ func (s *Session) erase(to map[string][]byte, last uint64) {
 
 func (s *Session) lastingLocked() []byte {
 	l := lasting{Version: recordVersion, Member: s.member, Identity: s.identity, Name: s.name, Issued: s.issued}
-	for name, st := range s.seats {
+	for _, st := range s.seats {
 		l.Seats = append(l.Seats, lastingSeat{
-			Room: name, Joined: st.joined, Name: st.name, Meta: st.meta, Will: st.will, Described: st.described, Held: st.held,
+			Room: st.hall.name, Joined: st.joined, Name: st.name, Meta: st.meta, Will: st.will, Described: st.described, Held: st.held,
 		})
 	}
 	b, err := json.Marshal(l)

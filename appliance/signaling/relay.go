@@ -156,7 +156,7 @@ func (c *Conn) dispatch(f *inbound, out *batch) error {
 func (srv *Server) sender(s *Session, f *inbound) (*seat, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.seats[string(f.room)]
+	st := seatIn(s.seats, f.room)
 	if st == nil {
 		return nil, refuse(codeNotJoined, "join room %q first", clip(f.room))
 	}

@@ -155,7 +155,7 @@ func (s *Server) restoreSeats(sess *Session, l lasting) {
 func (s *Server) restorePairs() {
 	for _, h := range s.halls {
 		for _, sess := range h.members {
-			st := sess.seats[h.name]
+			st := seatIn(sess.seats, h.name)
 			for other, gen := range st.described {
 				if h.members[other] == nil {
 					delete(st.described, other)
@@ -177,7 +177,7 @@ func (s *Server) restorePairs() {
 
 // restoreHeld sends a session's held candidates through negotiation again.
 func (s *Server) restoreHeld(h *hall, sess *Session, out *batch) {
-	st := sess.seats[h.name]
+	st := seatIn(sess.seats, h.name)
 	waiting := st.held
 	st.held = nil
 	for _, w := range waiting {

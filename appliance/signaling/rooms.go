@@ -21,7 +21,7 @@ func (s *Server) join(sess *Session, f *inbound, out *batch) error {
 	name := string(f.room)
 	sess.mu.Lock()
 	id := sess.identity
-	already, count, shown := sess.seats[name], len(sess.seats), sess.name
+	already, count, shown := seatIn(sess.seats, name), len(sess.seats), sess.name
 	sess.mu.Unlock()
 	switch {
 	case !id.MayJoin(name):

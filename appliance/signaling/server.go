@@ -34,6 +34,7 @@ type Server struct {
 	sources *sources
 	hands   hands
 	trim    *trim
+	pings   pings // of the wheel's goroutine
 	keys    sentKeys
 
 	sessionsMu sync.RWMutex

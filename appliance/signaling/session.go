@@ -3,6 +3,7 @@ package signaling
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ type Session struct {
 	mu       sync.Mutex
 	identity auth.Identity
 	name     string // shown in rooms joined without one
-	seats    map[string]*seat
+	seats    []*seat
 	conn     *Conn // nil while suspended
 	detached time.Time
 	addr     netip.Addr // of the last socket
@@ -70,6 +71,27 @@ type seat struct {
 	// candidates of this session that are held.
 	described map[string]uint64
 	held      []lastingHeld
+}
+
+// seatIn gives the seat in a room, nil when there is none. Most sessions have
+// one seat, for which a map would take ten times the memory of a list.
+func seatIn[T string | []byte](seats []*seat, room T) *seat {
+	for _, st := range seats {
+		if st.hall.name == string(room) {
+			return st
+		}
+	}
+	return nil
+}
+
+// seatLocked puts st in the place of the seat it replaces, if there is one.
+func (s *Session) seatLocked(st *seat) {
+	s.unseatLocked(st.hall.name)
+	s.seats = append(s.seats, st)
+}
+
+func (s *Session) unseatLocked(room string) {
+	s.seats = slices.DeleteFunc(s.seats, func(st *seat) bool { return st.hall.name == room })
 }
 
 // pushResult says what became of a frame offered to a session.
@@ -195,33 +217,38 @@ func (s *Session) ack(seq uint64, out *batch) error {
 func (s *Session) seatOf(room []byte) *seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seats[string(room)]
+	return seatIn(s.seats, room)
 }
 
-// batch collects the sockets that got frames, to flush each once.
+// batch collects the sockets that got frames, to flush each once. It does not
+// point into itself, or each frame would have to allocate one.
 type batch struct {
-	conns []*Conn
-	first [8]*Conn
+	few  [4]*Conn
+	n    int // of few
+	more []*Conn
+	last *Conn
 }
 
 func (b *batch) add(c *Conn) {
-	if c == nil {
+	if c == nil || c == b.last {
 		return
 	}
-	if b.conns == nil {
-		b.conns = b.first[:0]
-	}
-	if n := len(b.conns); n > 0 && b.conns[n-1] == c {
+	b.last = c
+	if b.n < len(b.few) {
+		b.few[b.n] = c
+		b.n++
 		return
 	}
-	b.conns = append(b.conns, c)
+	b.more = append(b.more, c)
 }
 
 // flush writes what the batch's sockets have to say. Never under a lock.
 func (b *batch) flush() {
-	for i, c := range b.conns {
+	for _, c := range b.few[:b.n] {
 		c.flush()
-		b.conns[i] = nil
 	}
-	b.conns = b.conns[:0]
+	for _, c := range b.more {
+		c.flush()
+	}
+	*b = batch{}
 }

@@ -44,7 +44,7 @@ func (s *Server) tick(sess *Session, now time.Time) {
 		c.closeLocked(&farewell{closeDead, nameDead, "nothing was heard for " + silence.Round(time.Second).String(), true, 0})
 		out.add(c)
 	case silence >= s.cfg.PingEvery-wheelTick && now.Sub(c.pinged) >= s.cfg.PingEvery-wheelTick:
-		s.pingLocked(c, now, &out)
+		c.pingLocked(now, s.pings.at(now), &out)
 		next = now.Add(s.cfg.PingEvery)
 	case silence < s.cfg.PingEvery:
 		next = c.heard.Add(s.cfg.PingEvery)
@@ -67,11 +67,26 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-func (s *Server) pingLocked(c *Conn, now time.Time, out *batch) {
+func (c *Conn) pingLocked(now time.Time, ping []byte, out *batch) {
 	c.pinged = now
-	c.softLocked("\x00ping", body(Ping{Type: "ping", T: now.UnixMilli()}))
+	c.softLocked("\x00ping", ping)
 	out.add(c)
 }
+
+// pings makes the ping that goes to all sockets due in one tick of the wheel.
+type pings struct {
+	now  time.Time
+	body []byte
+}
+
+func (p *pings) at(now time.Time) []byte {
+	if !p.now.Equal(now) {
+		p.now, p.body = now, pingBody(now)
+	}
+	return p.body
+}
+
+func pingBody(now time.Time) []byte { return body(Ping{Type: "ping", T: now.UnixMilli()}) }
 
 // identityDueLocked asks for a fresh token in time and ends the socket without.
 func (s *Server) identityDueLocked(sess *Session, c *Conn, now time.Time, out *batch) time.Time {
@@ -140,7 +155,7 @@ func (s *Server) networkChanged(c *Conn, out *batch) error {
 	sess, now := c.sess, time.Now()
 	sess.mu.Lock()
 	sess.probeUntil = now.Add(probeTime)
-	s.pingLocked(c, now, out)
+	c.pingLocked(now, pingBody(now), out)
 	sess.mu.Unlock()
 	s.wheel.schedule(sess, now.Add(probeTime))
 	s.hintRestart(sess, "network_changed", out)

@@ -40,7 +40,7 @@ func (u *unacked) push(e entry) uint64 {
 }
 
 func (u *unacked) grow() {
-	ring := make([]entry, max(4, 2*len(u.ring)))
+	ring := make([]entry, max(1, 2*len(u.ring)))
 	for seq := u.acked + 1; seq < u.next(); seq++ {
 		ring[seq&uint64(len(ring)-1)] = *u.at(seq)
 	}
