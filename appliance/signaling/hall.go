@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"signalbox/appliance/room"
@@ -14,6 +15,8 @@ import (
 // room.State; the relay path touches only the hall.
 type hall struct {
 	name string
+
+	pressed atomic.Bool // a member was pressed when it was looked at last
 
 	mu      sync.RWMutex
 	members map[string]*Session

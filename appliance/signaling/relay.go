@@ -172,7 +172,7 @@ func (srv *Server) messageRoom(s *Session, f *inbound, out *batch) error {
 	if err != nil {
 		return err
 	}
-	if time.Now().Before(s.pressed) {
+	if st.hall.pressed.Load() && st.hall.behind() {
 		srv.count(&srv.drops.recipientFull)
 		return refuseForNow(codeRecipientFull, pressPause, "members of the room are behind; send again later")
 	}
@@ -182,10 +182,7 @@ func (srv *Server) messageRoom(s *Session, f *inbound, out *batch) error {
 	}
 	if !known {
 		e := entry{body: relayedBody(kindMessage, st.hall.name, s.member, f, 0, nil)}
-		var pressed bool
-		if count, pressed = st.hall.broadcast(e, s, out); pressed {
-			s.pressed = time.Now().Add(pressPause)
-		}
+		count = st.hall.broadcast(e, s, out)
 	}
 	if f.has&hasID != 0 {
 		s.must(entry{body: sentBody(f.id, statusStored, max(count, 0))}, out)
@@ -196,18 +193,37 @@ func (srv *Server) messageRoom(s *Session, f *inbound, out *batch) error {
 // pressPause is how long a client whose room is behind has to wait.
 const pressPause = 100 * time.Millisecond
 
-// broadcast puts e on the control lane of every member but one, and tells
-// whether any of them is pressed.
-func (h *hall) broadcast(e entry, but *Session, out *batch) (count int, pressed bool) {
+// broadcast puts e on the control lane of every member but one.
+func (h *hall) broadcast(e entry, but *Session, out *batch) (count int) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, to := range h.members {
 		if to != but {
-			pressed = to.must(e, out) || pressed
+			if to.must(e, out) {
+				h.pressed.Store(true)
+			}
 			count++
 		}
 	}
-	return count, pressed
+	return count
+}
+
+// behind tells whether any member still is pressed. It is asked before a
+// message is taken, for many senders may each be within their limits.
+func (h *hall) behind() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	h.pressed.Store(false)
+	for _, s := range h.members {
+		s.mu.Lock()
+		pressed := s.pressedLocked()
+		s.mu.Unlock()
+		if pressed {
+			h.pressed.Store(true)
+			return true
+		}
+	}
+	return false
 }
 
 // sendTo sends a frame to one member of the room.

@@ -24,8 +24,7 @@ type Session struct {
 	// turn is held while one frame of this client is carried out. When a new
 	// socket takes over, the old one's last frame is finished first, so order
 	// holds across sockets.
-	turn    sync.Mutex
-	pressed time.Time // until then its room messages are refused; guarded by turn
+	turn sync.Mutex
 
 	mu       sync.Mutex
 	identity auth.Identity
@@ -46,7 +45,8 @@ type Session struct {
 
 	recovered  *uint64   // from the journal and not resumed since: the last seq it had then
 	holds      bool      // candidates of its are held
-	renewed    time.Time // when an acknowledgement last made progress
+	mark       uint64    // seq of a frame not acknowledged yet, the last there was at marked
+	marked     time.Time // shows whether the client keeps up
 	stored     span      // frames of the log that are on disk
 	renumbered bool      // those on disk carry old numbers
 	dirty      bool      // in the journal's set
@@ -120,10 +120,9 @@ func (s *Session) pushLocked(e entry) (*Conn, pushResult) {
 		s.conn == nil && s.srv.logBytes.Load() > logBytesMax:
 		return nil, pushFull
 	}
-	if s.log.n == 0 {
-		s.renewed = time.Now()
+	if seq := s.log.push(e); s.log.n == 1 {
+		s.mark, s.marked = seq, time.Now()
 	}
-	s.log.push(e)
 	s.srv.logBytes.Add(int64(len(e.body)))
 	s.markDirtyLocked(false)
 	if s.conn == nil {
@@ -136,25 +135,28 @@ func (s *Session) pushLocked(e entry) (*Conn, pushResult) {
 func (s *Session) ackLocked(seq uint64) []receipt {
 	before := s.log.bytes
 	due := s.log.ack(seq, nil)
+	if s.log.acked >= s.mark {
+		s.mark, s.marked = s.log.next()-1, time.Now()
+	}
 	if s.log.bytes != before {
-		s.renewed = time.Now()
 		s.srv.logBytes.Add(int64(s.log.bytes - before))
 	}
 	return due
 }
 
 // pressedLocked tells whether the session is more than half behind although
-// its client acknowledges: then whoever sends to it should go slower. One that
-// does not acknowledge slows nobody down; it will be cut, or end.
+// its client keeps up: then whoever sends to it should go slower. One that does
+// not acknowledge, or a frame now and then, slows nobody down; it will be cut,
+// or end.
 func (s *Session) pressedLocked() bool {
 	behind := s.log.n > s.srv.cfg.UnackedFrames/2 || s.log.bytes > s.srv.cfg.UnackedBytes/2
-	return behind && s.conn != nil && time.Since(s.renewed) < pressTime
+	return behind && s.conn != nil && time.Since(s.marked) < pressTime
 }
 
 const (
-	// pressTime is how long after its last acknowledgement a client counts as
-	// one that keeps up.
-	pressTime = time.Second
+	// pressTime is how long a client that keeps up may take to acknowledge all
+	// that was there at one moment.
+	pressTime = 2 * time.Second
 	// logBytesMax bounds what is kept for all suspended sessions together.
 	logBytesMax = 128 << 20
 )
