@@ -5,7 +5,7 @@ GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build test bench lint vuln clean
+.PHONY: run build test bench micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -21,8 +21,12 @@ test: build
 	packaging/test/prepare
 	$(GO) run ./packaging/test
 
-# Benchmarks are measurements, not tests: run them on a quiet machine.
-bench:
+# Benchmarks are measurements, not tests: run them on a quiet machine. The box
+# beside a textbook hub takes about four minutes; micro-bench measures functions.
+bench: build
+	$(GO) run ./appliance/loadgen/bench
+
+micro-bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # The linters are built from source at a pinned version; the first time takes minutes.
