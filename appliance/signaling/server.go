@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,7 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	var clock, journal sync.WaitGroup
 	clock.Go(func() { s.wheel.run(ctx, s.tick) })
-	clock.Go(func() { s.trim.run(ctx, debug.FreeOSMemory) })
+	clock.Go(func() { s.trim.run(ctx, returnMemory) })
 	journal.Go(func() { s.journal.run(work) })
 	<-ctx.Done()
 	clock.Wait()

@@ -2,6 +2,8 @@ package signaling
 
 import (
 	"context"
+	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -66,4 +68,10 @@ func (t *trim) calm(ctx context.Context) bool {
 		timer.Reset(trimQuiet)
 	}
 	return true
+}
+
+// returnMemory collects twice: what pools hold survives one collection.
+func returnMemory() {
+	runtime.GC()
+	debug.FreeOSMemory()
 }
