@@ -10,14 +10,20 @@ import (
 
 // result is what the rounds gave, one value for each.
 type result struct {
-	idle      []float64 // resident bytes per connection, with -conns of them
-	crowdIdle []float64 // with -crowd of them
+	idle      memory    // with -conns connections
+	crowd     memory    // with -crowd
 	perSecond []float64 // messages relayed
 	perCore   []float64 // messages relayed per CPU-second of the server
 	busy      []float64 // share of its core that the server used for it
 	p50, p99  []float64 // milliseconds
 	paceCPU   []float64 // share of its core at the fixed rate
 	faults    map[string]int
+}
+
+// memory is resident bytes per idle connection.
+type memory struct {
+	asIs []float64 // once the process has settled
+	tidy []float64 // and after it was made to return its garbage
 }
 
 const (
@@ -33,8 +39,8 @@ const (
 
 // whole is one round of everything with one contestant.
 func (b *bench) whole(ctx context.Context, c contestant, r *result) (err error) {
-	return b.with(ctx, c, b.conns, r, func(s *server, f *loadgen.Fleet, idle float64) error {
-		r.idle = append(r.idle, idle)
+	return b.with(ctx, c, b.conns, &r.idle, func(s *server, f *loadgen.Fleet) error {
+		defer r.count(f)
 		if err := b.throughput(ctx, s, f, r); err != nil {
 			return err
 		}
@@ -44,15 +50,25 @@ func (b *bench) whole(ctx context.Context, c contestant, r *result) (err error) 
 
 // crowded measures the memory of many connections.
 func (b *bench) crowded(ctx context.Context, c contestant, r *result) error {
-	return b.with(ctx, c, b.crowd, r, func(_ *server, _ *loadgen.Fleet, idle float64) error {
-		r.crowdIdle = append(r.crowdIdle, idle)
+	return b.with(ctx, c, b.crowd, &r.crowd, func(_ *server, f *loadgen.Fleet) error {
+		r.count(f)
 		return nil
 	})
 }
 
-// with starts a contestant, connects a fleet to it, and hands both to use with
-// the resident bytes that each connection has cost.
-func (b *bench) with(ctx context.Context, c contestant, conns int, r *result, use func(*server, *loadgen.Fleet, float64) error) (err error) {
+// count adds what went wrong.
+func (r *result) count(f *loadgen.Fleet) {
+	if r.faults == nil {
+		r.faults = map[string]int{}
+	}
+	for code, n := range f.Faults() {
+		r.faults[code] += n
+	}
+}
+
+// with starts a contestant, connects a fleet to it, notes what memory that has
+// cost, and hands both to use.
+func (b *bench) with(ctx context.Context, c contestant, conns int, m *memory, use func(*server, *loadgen.Fleet) error) (err error) {
 	s, err := c.start(ctx, b)
 	if err != nil {
 		return err
@@ -67,7 +83,7 @@ func (b *bench) with(ctx context.Context, c contestant, conns int, r *result, us
 	if err := b.warm(ctx, s); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
-	before, err := s.settled(ctx)
+	bare, bareTidy, err := s.memory(ctx)
 	if err != nil {
 		return err
 	}
@@ -76,20 +92,13 @@ func (b *bench) with(ctx context.Context, c contestant, conns int, r *result, us
 		return err
 	}
 	defer f.Close()
-	after, err := s.settled(ctx)
+	full, fullTidy, err := s.memory(ctx)
 	if err != nil {
 		return err
 	}
-	if err := use(s, f, (after-before)/float64(conns)); err != nil {
-		return err
-	}
-	if r.faults == nil {
-		r.faults = map[string]int{}
-	}
-	for code, n := range f.Faults() {
-		r.faults[code] += n
-	}
-	return nil
+	m.asIs = append(m.asIs, (full-bare)/float64(conns))
+	m.tidy = append(m.tidy, (fullTidy-bareTidy)/float64(conns))
+	return use(s, f)
 }
 
 func connect(ctx context.Context, s *server, conns int) (*loadgen.Fleet, error) {
@@ -176,8 +185,21 @@ func (b *bench) latency(ctx context.Context, s *server, f *loadgen.Fleet, r *res
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
+// memory is what the server holds, as it is and after it was made to return
+// its garbage.
+func (s *server) memory(ctx context.Context) (asIs, tidy float64, err error) {
+	if asIs, err = s.settled(ctx, settleTime); err != nil || s.tidy == nil {
+		return asIs, asIs, err
+	}
+	if err = s.tidy(); err != nil {
+		return 0, 0, err
+	}
+	tidy, err = s.settled(ctx, settleTime/3)
+	return asIs, tidy, err
+}
+
 // settled gives the resident memory of the server once it has stopped changing.
-func (s *server) settled(ctx context.Context) (float64, error) {
+func (s *server) settled(ctx context.Context, calm time.Duration) (float64, error) {
 	const poll = 100 * time.Millisecond
 	since, reference := time.Now(), 0.0
 	for end := time.Now().Add(settleMost); ; {
@@ -188,7 +210,7 @@ func (s *server) settled(ctx context.Context) (float64, error) {
 		if now > reference*(1+settleShare) || now < reference*(1-settleShare) {
 			since, reference = time.Now(), now
 		}
-		if time.Since(since) >= settleTime || time.Now().After(end) {
+		if time.Since(since) >= calm || time.Now().After(end) {
 			return now, nil
 		}
 		if err := sleep(ctx, poll); err != nil {

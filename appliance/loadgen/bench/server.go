@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,8 @@ type server struct {
 	url     string
 	dialect loadgen.Dialect
 	cmd     *exec.Cmd
-	dir     string // its state, removed with it
+	dir     string       // its state, removed with it
+	tidy    func() error // has it return its garbage; nil for one that does so by itself
 	errors  bytes.Buffer
 }
 
@@ -87,6 +89,7 @@ func startTextbook(ctx context.Context, b *bench) (*server, error) {
 		return nil, s.failed(fmt.Errorf("start the textbook hub: %w", err))
 	}
 	s.url = "ws://" + strings.TrimSpace(string(line)) + "/"
+	s.tidy = func() error { return s.cmd.Process.Signal(syscall.SIGUSR1) }
 	return s, nil
 }
 
