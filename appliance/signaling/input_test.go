@@ -3,6 +3,7 @@ package signaling
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -88,7 +89,7 @@ func TestInputGivesOneFrameAtATime(t *testing.T) {
 					t.Fatalf("frame %d has %d bytes, want %d", i, len(got), len(want))
 				}
 			}
-			if _, err := in.Read(p); err != io.EOF || !in.idle() || in.buf != nil {
+			if _, err := in.Read(p); !errors.Is(err, io.EOF) || !in.idle() || in.buf != nil {
 				t.Errorf("at the end: error %v, idle %v, buffer held %v", err, in.idle(), in.buf != nil)
 			}
 		})
