@@ -56,7 +56,7 @@ func (c *Conn) softItemLocked(item softItem) bool {
 	}
 	item.after = c.sess.log.next() - 1
 	c.soft = append(c.soft, item)
-	if keyed && len(c.soft) > softFew {
+	if keyed && (c.softAt != nil || len(c.soft) > softFew) {
 		c.softIndexLocked()
 	}
 	return true
