@@ -46,7 +46,7 @@ func (c *Conn) closeLocked(f *farewell) {
 	}
 	c.farewell = appendFarewell(nil, f)
 	c.soft, c.softAt, c.softBytes = nil, nil, 0 // the index with what it points into
-	if c.flushing { // a stuck write must not keep the socket for ever
+	if c.flushing {                             // a stuck write must not keep the socket for ever
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.WriteTimeout + lingerTime))
 	}
 }
