@@ -66,6 +66,12 @@ func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 	if code := s.registry.reserve(r.user); code != 0 {
 		return code
 	}
+	if s.Draining() { // asked after the place is taken, see settleDrain
+		s.giveBack(r.user)
+		r.because = drainingError
+		s.counters.refusedDraining.Add(1)
+		return stun.CodeInsufficientCapacity
+	}
 	a := &allocation{
 		gate: g, client: r.from, clientAddr: netAddr(g.transport, r.from),
 		user: r.user, request: r.id, created: time.Now(),
@@ -74,7 +80,7 @@ func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 		channelOf:   map[netip.AddrPort]uint16{},
 	}
 	if err := g.bind(a, want, claimed); err != nil {
-		s.registry.cancel(r.user)
+		s.giveBack(r.user)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
 			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
 		}
@@ -125,6 +131,7 @@ func (g *gate) begun(a *allocation) {
 // ended forgets an allocation whose relayConn is being closed.
 func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
+	defer s.settleDrain()
 	g := a.gate
 	g.mu.Lock()
 	if g.allocations[a.client] == a { // not one that was prepared and refused

@@ -43,6 +43,11 @@ type gate struct {
 	engine  engineNonce
 	tuple   net.Addr // what LocalAddr is for the message at hand
 
+	// busy is held while a message is handled, by this gate and by pion: from
+	// the link's read to the next one. Who ends an allocation from outside
+	// holds it too, since pion may not lose one that a request is changing.
+	busy sync.Mutex
+
 	mu          sync.RWMutex
 	allocations map[netip.AddrPort]*allocation // by client
 }
@@ -71,9 +76,14 @@ func (g *gate) serve() error {
 		if !ok {
 			return nil
 		}
+		g.busy.Lock()
 		g.admit(p[:n], from)
+		if g.request.state != requestReady {
+			g.busy.Unlock() // else ReadFrom does
+		}
 	}
 	if _, err := pionturn.NewServer(g.engineConfig()); err != nil {
+		defer g.busy.Unlock()
 		g.refuse(stun.CodeServerError)
 		return fmt.Errorf("start pion server: %w", err)
 	}
@@ -92,11 +102,13 @@ func (g *gate) ReadFrom(p []byte) (int, net.Addr, error) {
 				return n, client, nil
 			}
 		}
+		g.busy.Unlock()
 		n, from, ok := g.link.read(p)
 		if !ok {
 			close(g.ended)
 			return 0, nil, net.ErrClosed
 		}
+		g.busy.Lock()
 		if client := g.admit(p[:n], from); client != nil {
 			return n, client, nil
 		}

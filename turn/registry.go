@@ -109,6 +109,13 @@ func (r *registry) find(addr netip.AddrPort) *allocation {
 	return r.relayed[addr]
 }
 
+// taken is how many places are reserved or live.
+func (r *registry) taken() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.total
+}
+
 func (r *registry) live() []*allocation {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -38,7 +38,7 @@ func (r *relayConn) ReadFrom(p []byte) (int, net.Addr, error) {
 		case err == nil:
 			failed = 0
 			if peer, ok := r.admit(n == len(p), canonicalPort(from)); ok {
-				r.count(&r.allocation.toClient, &r.server.counters.toClients, n)
+				r.count(&r.allocation.toClient, &r.flow().toClients, n)
 				return n, r.peerAddr(peer), nil
 			}
 		case errors.Is(err, net.ErrClosed):
@@ -96,10 +96,12 @@ func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	if _, err := r.socket.WriteToUDPAddrPort(p, peer); err != nil {
 		r.server.counters.drop(dropSendFailed)
 	} else {
-		r.count(&r.allocation.toPeers, &r.server.counters.toPeers, len(p))
+		r.count(&r.allocation.toPeers, &r.flow().toPeers, len(p))
 	}
 	return len(p), nil
 }
+
+func (r *relayConn) flow() *flow { return r.server.counters.flow(r.allocation.gate.transport) }
 
 func (r *relayConn) count(own, total *traffic, bytes int) {
 	own.add(bytes)

@@ -41,6 +41,7 @@ type request struct {
 	lifetime   time.Duration
 	peers      []netip.AddrPort
 	channel    uint16
+	because    stun.Setter // the ERROR-CODE of a refusal, where it is not the code's own; or nil
 }
 
 // refusal is why a request is refused: a STUN error code, 0 for not at all.

@@ -39,6 +39,7 @@ type Server struct {
 	conns      *conns
 	nonces     *nonces
 	challenges *challengeLimit
+	drain      *drain
 	counters   counters
 
 	closeOnce sync.Once
@@ -64,6 +65,7 @@ func New(cfg Config, secret []byte) (*Server, error) {
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
+		drain:      newDrain(),
 	}
 	s.policy = &policy{
 		allow: cfg.AllowPeers, deny: cfg.DenyPeers, external: cfg.External, relayed: s.registry,

@@ -70,13 +70,15 @@ var refusalCodes = [...]stun.ErrorCode{
 type counters struct {
 	bindings     atomic.Uint64
 	created      atomic.Uint64
-	toPeers      traffic
-	toClients    traffic
+	relayed      [len(transportNames)]flow // by the client's transport
 	refused      [len(refusalCodes)]atomic.Uint64
 	dropped      [dropReasons]atomic.Uint64
 	closed       [closeReasons]atomic.Uint64
 	acceptErrors atomic.Uint64
 	readErrors   atomic.Uint64
+	overflowed   atomic.Uint64
+
+	refusedDraining atomic.Uint64
 }
 
 func (c *counters) drop(reason dropReason) { c.dropped[reason].Add(1) }
@@ -85,6 +87,18 @@ func (c *counters) refuse(code stun.ErrorCode) {
 	if i := slices.Index(refusalCodes[:], code); i >= 0 {
 		c.refused[i].Add(1)
 	}
+}
+
+// transportNames are the transports between client and relay. They are metric
+// labels.
+var transportNames = [...]string{"udp", "tcp", "tls"}
+
+// flow counts what was relayed, by direction.
+type flow struct{ toPeers, toClients traffic }
+
+// flow is where the packets of clients over transport are counted.
+func (c *counters) flow(transport string) *flow {
+	return &c.relayed[max(0, slices.Index(transportNames[:], transport))]
 }
 
 // traffic counts what was relayed in one direction.
@@ -106,6 +120,16 @@ type Traffic struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
+func (t Traffic) plus(other Traffic) Traffic {
+	return Traffic{Packets: t.Packets + other.Packets, Bytes: t.Bytes + other.Bytes}
+}
+
+// Flow is what was relayed, by direction.
+type Flow struct {
+	ToPeers   Traffic `json:"to_peers"`
+	ToClients Traffic `json:"to_clients"`
+}
+
 // Stats is the state of a relay at one moment. Counters run since New. Every
 // name that a map may hold is always there, so that it can be exported as it is.
 type Stats struct {
@@ -113,16 +137,22 @@ type Stats struct {
 	Users       int `json:"users"`       // subjects that have one now
 	Conns       int `json:"conns"`       // TCP connections now
 
+	Draining bool `json:"draining"` // no new allocations are made
+
 	Bindings  uint64            `json:"bindings"` // STUN Binding requests answered
 	Created   uint64            `json:"created"`  // allocations
 	ToPeers   Traffic           `json:"to_peers"`
 	ToClients Traffic           `json:"to_clients"`
+	Relayed   map[string]Flow   `json:"relayed"` // the same, by the client's transport
 	Refused   map[int]uint64    `json:"refused"` // error responses, by STUN error code
 	Dropped   map[string]uint64 `json:"dropped"` // messages and datagrams, by reason
 	Closed    map[string]uint64 `json:"closed"`  // TCP connections, by reason
 
 	AcceptErrors uint64 `json:"accept_errors"` // of TCP listeners, each survived
 	ReadErrors   uint64 `json:"read_errors"`   // of UDP sockets, each survived
+	Overflowed   uint64 `json:"overflowed"`    // datagrams that found a UDP socket's buffer full
+
+	RefusedDraining uint64 `json:"refused_draining"` // Allocates refused because the relay drains; they are in Refused too
 }
 
 // Stats takes a snapshot. It may be called at any time from any goroutine.
@@ -131,16 +161,24 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Bindings:     c.bindings.Load(),
 		Created:      c.created.Load(),
-		ToPeers:      c.toPeers.snapshot(),
-		ToClients:    c.toClients.snapshot(),
+		Draining:     s.Draining(),
+		Relayed:      map[string]Flow{},
 		Refused:      map[int]uint64{},
 		Dropped:      map[string]uint64{},
 		Closed:       map[string]uint64{},
 		AcceptErrors: c.acceptErrors.Load(),
 		ReadErrors:   c.readErrors.Load(),
+		Overflowed:   c.overflowed.Load(),
+
+		RefusedDraining: c.refusedDraining.Load(),
 	}
 	stats.Allocations, stats.Users = s.registry.count()
 	stats.Conns = s.conns.count()
+	for i, name := range transportNames {
+		f := Flow{ToPeers: c.relayed[i].toPeers.snapshot(), ToClients: c.relayed[i].toClients.snapshot()}
+		stats.Relayed[name] = f
+		stats.ToPeers, stats.ToClients = stats.ToPeers.plus(f.ToPeers), stats.ToClients.plus(f.ToClients)
+	}
 	for i, code := range refusalCodes {
 		stats.Refused[int(code)] = c.refused[i].Load()
 	}
@@ -155,18 +193,24 @@ func (s *Server) Stats() Stats {
 
 // AllocationInfo describes one allocation.
 type AllocationInfo struct {
-	ID          uint64         `json:"id"`
-	User        string         `json:"user"`      // subject of the credential
-	Transport   string         `json:"transport"` // between client and relay: udp or tcp
-	Client      netip.AddrPort `json:"client"`
-	Server      netip.AddrPort `json:"server"` // the address of the relay that the client speaks to
-	Relayed     netip.AddrPort `json:"relayed"`
-	Created     time.Time      `json:"created"`
-	Expires     time.Time      `json:"expires"`
-	Permissions []netip.Addr   `json:"permissions"`
-	Channels    int            `json:"channels"`
-	ToPeers     Traffic        `json:"to_peers"`
-	ToClient    Traffic        `json:"to_client"`
+	ID          uint64           `json:"id"`
+	User        string           `json:"user"`      // subject of the credential
+	Transport   string           `json:"transport"` // between client and relay: udp, tcp or tls
+	Client      netip.AddrPort   `json:"client"`
+	Server      netip.AddrPort   `json:"server"`  // the address of the relay that the client speaks to
+	Relayed     []netip.AddrPort `json:"relayed"` // as handed out, one for each family
+	Created     time.Time        `json:"created"`
+	Expires     time.Time        `json:"expires"`
+	Permissions []netip.Addr     `json:"permissions"`
+	Channels    []ChannelInfo    `json:"channels"` // in the order of their numbers
+	ToPeers     Traffic          `json:"to_peers"`
+	ToClient    Traffic          `json:"to_client"`
+}
+
+// ChannelInfo is a channel that is bound to a peer.
+type ChannelInfo struct {
+	Number uint16         `json:"number"`
+	Peer   netip.AddrPort `json:"peer"`
 }
 
 // Allocations lists what is allocated now, oldest first.
@@ -186,12 +230,16 @@ func (a *allocation) info() AllocationInfo {
 	defer a.mu.Unlock()
 	info := AllocationInfo{
 		ID: a.id, User: a.user, Transport: a.gate.transport,
-		Client: a.client, Server: a.gate.local, Relayed: a.relayed,
+		Client: a.client, Server: a.gate.local, Relayed: []netip.AddrPort{a.relayed},
 		Created: a.created, Expires: a.expires,
 		ToPeers: a.toPeers.snapshot(), ToClient: a.toClient.snapshot(),
 	}
 	a.expireLocked(now)
 	info.Permissions = slices.SortedFunc(maps.Keys(a.permissions), netip.Addr.Compare)
-	info.Channels = len(a.channels)
+	info.Channels = make([]ChannelInfo, 0, len(a.channels))
+	for number, c := range a.channels {
+		info.Channels = append(info.Channels, ChannelInfo{Number: number, Peer: c.peer})
+	}
+	slices.SortFunc(info.Channels, func(a, b ChannelInfo) int { return cmp.Compare(a.Number, b.Number) })
 	return info
 }
