@@ -44,7 +44,6 @@ func (s *Server) end(a *allocation) bool {
 	if a.gate.allocation(a.client) != a {
 		return false
 	}
-	s.log.Info("allocation ended by the administrator", "component", "turn", "alloc", a.id, "user", a.user, "remote", a.client)
 	_ = a.relay.Close() // never fails
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -269,5 +270,47 @@ func TestAccountingIsExact(t *testing.T) {
 	}
 	if got, w := server.Users(), []turn.UserInfo{users["cam-0"], users["cam-1"]}; !slices.Equal(got, w) {
 		t.Errorf("users %+v, want %+v", got, w)
+	}
+}
+
+// Once the relay says that it is drained there is no allocation and none comes,
+// however many are asked for at that moment.
+func TestDrainedIsFinal(t *testing.T) {
+	server := turntest.Start(t)
+	var clients []*turntest.Client
+	for i := range 8 {
+		c := turntest.Dial(t, transports[i%2], turntest.Addr(server))
+		c.Challenge()
+		clients = append(clients, c)
+	}
+	for round := range 20 {
+		begin := make(chan struct{})
+		var asking sync.WaitGroup
+		for _, c := range clients {
+			asking.Go(func() {
+				<-begin
+				switch code := turntest.Code(c.Request(stun.MethodAllocate, turntest.UDPTransport)); code {
+				case 0:
+					if code := c.Refresh(0); code != 0 {
+						t.Errorf("end: got %d", code)
+					}
+				case 508:
+				default:
+					t.Errorf("allocate: got %d", code)
+				}
+			})
+		}
+		close(begin)
+		time.Sleep(time.Duration(round) * 50 * time.Microsecond)
+		server.Drain(true)
+		<-server.Drained()
+		created := server.Stats().Created
+		want(t, "allocations", server.Stats().Allocations, 0)
+		asking.Wait()
+		want(t, "created after it was drained", server.Stats().Created, created)
+		server.Drain(false)
+	}
+	if stats := server.Stats(); stats.Created == 0 || stats.RefusedDraining == 0 {
+		t.Errorf("%d allocations made and %d refused, want some of each", stats.Created, stats.RefusedDraining)
 	}
 }
