@@ -108,14 +108,21 @@ func (g *gate) prepare(want wanted) refusal {
 	if code := s.registry.reserve(r.user); code != 0 {
 		return code
 	}
+	if s.Draining() { // asked after the place is taken, see settleDrain
+		s.giveBack(r.user)
+		r.because = drainingError
+		s.counters.refusedDraining.Add(1)
+		return stun.CodeInsufficientCapacity
+	}
 	a := &allocation{
 		server: s, gate: g, link: r.link, client: r.from, clientAddr: netAddr(r.link.transport(), r.from),
 		user: r.user, request: r.id, lifetime: r.lifetime, created: time.Now(), missing: want.missing,
 		peers: peers{clock: &s.clock},
 	}
-	a.toPeers.Parent, a.toClient.Parent = s.traffic.of(r.link.transport())
+	counted := s.counters.flow(r.link.transport())
+	a.toPeers.Parent, a.toClient.Parent = &counted.toPeers, &counted.toClients
 	if err := g.bind(a, want); err != nil {
-		s.registry.cancel(r.user)
+		s.giveBack(r.user)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
 			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
 		}
@@ -188,5 +195,6 @@ func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
 	a.link.setEnded(a)
 	a.stopTimer()
+	s.settleDrain()
 	s.log.Debug("allocation ended", "alloc", a.id, "user", a.user, "dur", time.Since(a.created))
 }

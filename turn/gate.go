@@ -62,6 +62,7 @@ type arrival struct {
 type ending struct {
 	a       *allocation
 	expired bool // only if its lifetime is over by then
+	done    chan<- struct{}
 }
 
 // arrivals are the buffers of messages that wait.
@@ -109,12 +110,14 @@ func newArrival(l link, from netip.AddrPort, raw []byte) arrival {
 	return arrival{l, from, kept}
 }
 
-// end has the gate end an allocation between two requests, and returns when
-// that is going to happen. Any goroutine may call it but the gate's own. pion
-// panics when an allocation is closed in the middle of a request for it.
+// end has the gate end an allocation between two requests, and waits for it. Any
+// goroutine may call it but the gate's own. pion panics when an allocation is
+// closed in the middle of a request for it.
 func (g *gate) end(a *allocation, expired bool) {
+	done := make(chan struct{})
 	select {
-	case g.ending <- ending{a, expired}:
+	case g.ending <- ending{a, expired, done}:
+		<-done
 	case <-g.stopped: // which ends all
 	}
 }
@@ -153,6 +156,7 @@ func (g *gate) next() bool {
 		if !e.expired || e.a.expiredAt(time.Now()) {
 			_ = e.a.conn.Close() // never fails
 		}
+		close(e.done)
 		return true
 	case <-g.stopped:
 		return false
