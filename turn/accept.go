@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // conns are the open TCP connections, in all and by source.
@@ -94,7 +95,7 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) {
 		switch {
 		case err == nil:
 			failed = 0
-			serving.Go(func() { s.serveTCP(conn) })
+			serving.Go(func() { s.ServeConn(conn) })
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -108,10 +109,10 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) {
 	}
 }
 
-// serveTCP serves one connection until it ends.
-func (s *Server) serveTCP(conn net.Conn) {
-	local, remote := addrPortOf(conn.LocalAddr()), addrPortOf(conn.RemoteAddr())
-	l := newTCPLink(conn, remote, &s.counters)
+// ServeConn serves one client on a TCP or TLS connection until that ends. It
+// counts against the limits on connections. Any goroutine may call it.
+func (s *Server) ServeConn(conn net.Conn) {
+	l := newTCPLink(s, conn)
 	if reason, ok := s.conns.add(l); !ok {
 		l.close(reason)
 		return
@@ -120,8 +121,27 @@ func (s *Server) serveTCP(conn net.Conn) {
 	var writer sync.WaitGroup
 	defer writer.Wait()
 	writer.Go(l.writeLoop)
-	if err := newGate(s, l, transportTCP, local).serve(); err != nil {
-		s.failures.Warn("tcp connection not served", "remote", remote, "err", err)
-		l.close(closeShutdown)
+	l.serve()
+}
+
+const (
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = time.Second
+)
+
+// backoff is how long to wait after so many failures in a row.
+func backoff(failed int) time.Duration {
+	return min(minBackoff<<min(failed, 10), maxBackoff)
+}
+
+// pause waits for d; false means that closed came first.
+func pause(d time.Duration, closed <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-closed:
+		return false
 	}
 }

@@ -26,33 +26,74 @@ func (g *gate) checkAllocate() refusal {
 	case transport[0] != protocolUDP:
 		return stun.CodeUnsupportedTransProto
 	}
-	if family, ok := g.familyAsked(g.local.Addr()); !ok {
-		return stun.CodeBadRequest
-	} else if !family {
-		return stun.CodeAddrFamilyNotSupported
+	want, code := g.families()
+	if code != 0 {
+		return code
 	}
 	if r.lifetime, ok = lifetimeOf(&g.message, false); !ok {
 		return stun.CodeBadRequest
 	}
-	want, token, code := g.pairing()
-	if code != 0 {
+	if want.pairing, want.claimed, code = g.pairing(want); code != 0 {
 		return code
 	}
-	return g.prepare(want, token)
+	return g.prepare(want)
 }
 
-// pairing reads EVEN-PORT and RESERVATION-TOKEN.
-func (g *gate) pairing() (pairing, *reservationToken, refusal) {
+// wanted are the relayed addresses that an Allocate asks for.
+type wanted struct {
+	addr    netip.Addr // the local address of the first
+	second  netip.Addr // of an additional IPv6 one; invalid if none is to be had
+	missing refusal    // why there is no additional one although it was asked for
+	pairing pairing
+	claimed *reservationToken
+}
+
+// families reads REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY (RFC
+// 8656 §7.2) and finds addresses of the box for them. Without either, the
+// relayed address is the one that the client spoke to.
+func (g *gate) families() (want wanted, _ refusal) {
+	requested, ok := familyAsked(&g.message, stun.AttrRequestedAddressFamily)
+	additional, ok2 := familyAsked(&g.message, attrAdditionalAddressFamily)
+	if !ok || !ok2 || additional != 0 && additional != familyIPv6 || requested != 0 && additional != 0 {
+		return want, stun.CodeBadRequest
+	}
+	local := g.request.link.local().Addr()
+	want.addr = local
+	switch {
+	case additional != 0:
+		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
+		want.second = g.server.relayAddr(local, netip.Addr.Is6)
+		if !want.second.IsValid() {
+			want.missing = stun.CodeAddrFamilyNotSupported
+		}
+	case requested == familyIPv4:
+		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
+	case requested == familyIPv6:
+		want.addr = g.server.relayAddr(local, netip.Addr.Is6)
+	case requested != 0:
+		want.addr = netip.Addr{}
+	}
+	if !want.addr.IsValid() {
+		return want, stun.CodeAddrFamilyNotSupported
+	}
+	return want, 0
+}
+
+// pairing reads EVEN-PORT and RESERVATION-TOKEN, which do not go with some of
+// the families asked for.
+func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 	even, wantsEven, evenOK := fixed(&g.message, stun.AttrEvenPort, 1)
 	claim, claims, claimOK := fixed(&g.message, stun.AttrReservationToken, len(reservationToken{}))
+	pair := wantsEven && evenOK && even[0]&0x80 != 0
+	both := g.message.Contains(attrAdditionalAddressFamily)
 	switch {
-	case !evenOK, !claimOK, wantsEven && claims,
-		claims && g.message.Contains(stun.AttrRequestedAddressFamily):
+	case !evenOK, !claimOK, wantsEven && claims, pair && both,
+		claims && (both || g.message.Contains(stun.AttrRequestedAddressFamily)):
 		return 0, nil, stun.CodeBadRequest
 	case claims:
 		token := reservationToken(claim)
 		return anyPort, &token, 0
-	case wantsEven && even[0]&0x80 != 0:
+	case pair:
 		return portPair, nil, 0
 	case wantsEven:
 		return evenPort, nil, 0
@@ -60,20 +101,19 @@ func (g *gate) pairing() (pairing, *reservationToken, refusal) {
 	return anyPort, nil, 0
 }
 
-// prepare makes the allocation of the request at hand: quota, port, socket.
-func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
+// prepare makes the allocation of the request at hand: quota, ports, sockets.
+func (g *gate) prepare(want wanted) refusal {
 	r, s := &g.request, g.server
 	if code := s.registry.reserve(r.user); code != 0 {
 		return code
 	}
 	a := &allocation{
-		gate: g, client: r.from, clientAddr: netAddr(g.transport, r.from),
-		user: r.user, request: r.id, created: time.Now(),
-		permissions: map[netip.Addr]time.Time{},
-		channels:    map[uint16]channel{},
-		channelOf:   map[netip.AddrPort]uint16{},
+		server: s, gate: g, link: r.link, client: r.from, clientAddr: netAddr(r.link.transport(), r.from),
+		user: r.user, request: r.id, created: time.Now(), missing: want.missing,
+		peers: peers{clock: &s.clock},
 	}
-	if err := g.bind(a, want, claimed); err != nil {
+	a.toPeers.Parent, a.toClient.Parent = s.traffic.of(r.link.transport())
+	if err := g.bind(a, want); err != nil {
 		s.registry.cancel(r.user)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
 			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
@@ -85,52 +125,63 @@ func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 	return 0
 }
 
-// bind gives an allocation its socket, on the address that the client spoke to.
-func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) error {
+// bind gives an allocation its sockets.
+func (g *gate) bind(a *allocation, want wanted) error {
 	ports := g.server.ports
 	var port, next relayPort
 	var err error
-	if claimed != nil {
-		port, err = ports.claim(*claimed, a.user)
+	if want.claimed != nil {
+		port, err = ports.claim(*want.claimed, a.user)
 	} else {
-		port, next, err = ports.listen(g.local.Addr(), want)
+		port, next, err = ports.listen(want.addr, want.pairing)
 	}
 	if err != nil {
 		return err
 	}
-	if want == portPair {
+	if want.pairing == portPair {
 		a.token = new(reservationToken)
 		_, _ = rand.Read(a.token[:]) // never fails
 		ports.reserve(*a.token, next, a.user)
 	}
-	_ = port.socket.SetWriteDeadline(time.Now().Add(udpWriteTimeout)) // a new socket takes one
-	a.local = port.at
-	a.relayed = netip.AddrPortFrom(advertise(g.server.config.External, a.local.Addr()), a.local.Port())
-	a.relay = &relayConn{server: g.server, allocation: a, socket: port.socket, closed: make(chan struct{})}
+	a.add(port)
+	if want.second.IsValid() {
+		if second, _, err := ports.listen(want.second, anyPort); err == nil {
+			a.add(second)
+		} else {
+			a.missing = stun.CodeInsufficientCapacity
+		}
+	}
+	a.conn = &relayConn{allocation: a, closed: make(chan struct{})}
 	return nil
+}
+
+// add makes a bound port a relayed address of the allocation.
+func (a *allocation) add(port relayPort) {
+	a.relays[family(port.at.Addr())] = &relay{
+		allocation: a, socket: port.socket, local: port.at,
+		relayed: netip.AddrPortFrom(advertise(a.server.config.External, port.at.Addr()), port.at.Port()),
+	}
 }
 
 // begun makes an allocation that pion has taken known to its gate.
 func (g *gate) begun(a *allocation) {
-	a.relay.begun = true
+	a.conn.begun = true
 	g.relays.Add(2) // its reader, and who closes it
 	g.server.counters.created.Add(1)
-	g.mu.Lock()
-	g.allocations[a.client] = a
-	g.link.setAllocated(true)
-	g.mu.Unlock()
-	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", g.transport)
+	a.link.setAllocated(a)
+	for _, r := range a.relays {
+		if r == nil {
+			continue
+		}
+		// Fails only when the relay stops, where nothing is read anyway.
+		_ = g.server.loopFor(a.link).Add(r.socket, r)
+	}
+	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", a.link.transport())
 }
 
 // ended forgets an allocation whose relayConn is being closed.
 func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
-	g := a.gate
-	g.mu.Lock()
-	if g.allocations[a.client] == a { // not one that was prepared and refused
-		delete(g.allocations, a.client)
-		g.link.setAllocated(len(g.allocations) > 0)
-	}
-	g.mu.Unlock()
+	a.link.setEnded(a)
 	s.log.Debug("allocation ended", "alloc", a.id, "user", a.user, "dur", time.Since(a.created))
 }

@@ -7,125 +7,72 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"signalbox/turn/internal/udpio"
 )
 
-// Lifetimes of RFC 8656. pion has the same ones for permissions and channels.
+// Lifetimes of allocations.
 const (
-	permissionLifetime = 5 * time.Minute  // §9
-	channelLifetime    = 10 * time.Minute // §12
-
-	minLifetime = 10 * time.Minute // §7.2: what a client gets that asks for less
+	minLifetime = 10 * time.Minute // RFC 8656 §7.2: what a client gets that asks for less
 	// maxLifetime is a second below the hour that §7.2 suggests: pion turns a
 	// full hour into ten minutes.
 	maxLifetime = time.Hour - time.Second
 )
 
-// allocation is one client's relayed address. Its existence is decided by
-// pion, which closes relay at the end; the permissions and channels are kept
-// here as well as there, because pion tells nobody about its own.
+// allocation is one client's relayed addresses: one, or one of each family
+// (RFC 8656 §7.2, ADDITIONAL-ADDRESS-FAMILY). Its existence is decided by pion,
+// which closes conn at the end; permissions and channels are kept here as well
+// as there, because here is where packets go by.
 type allocation struct {
 	id         uint64
+	server     *Server
 	gate       *gate
+	link       link
 	client     netip.AddrPort
 	clientAddr net.Addr // client as pion wants it, made once
 	tuple      net.Addr // see gate.LocalAddr
 	user       string
-	local      netip.AddrPort // where relay is bound
-	relayed    netip.AddrPort // how it is handed out
 	request    [stun.TransactionIDSize]byte
 	token      *reservationToken // of the port reserved with this allocation, or nil
 	created    time.Time
-	relay      *relayConn
+	conn       *relayConn
+	// relays are by family, IPv4 first; one may be nil. They are set before
+	// anyone knows the allocation.
+	relays [2]*relay
+	// missing is why there is no address of the additional family, 0 if none
+	// was asked for or there is one.
+	missing refusal
 
-	toPeers, toClient traffic
+	peers
+	toPeers, toClient udpio.Meter // payload that has been relayed
 
-	mu          sync.Mutex
-	expires     time.Time
-	permissions map[netip.Addr]time.Time // until
-	channels    map[uint16]channel
-	channelOf   map[netip.AddrPort]uint16
+	mu      sync.Mutex
+	expires time.Time
 }
 
-// channel is a channel number bound to a peer.
-type channel struct {
-	peer  netip.AddrPort
-	until time.Time
-}
-
-func (a *allocation) addresses() []netip.AddrPort {
-	if a.relayed == a.local {
-		return []netip.AddrPort{a.local}
-	}
-	return []netip.AddrPort{a.local, a.relayed}
-}
-
-// checkPermissions says whether permissions for peers would stay below max.
-func (a *allocation) checkPermissions(peers []netip.AddrPort, max int) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.expireLocked(time.Now())
-	added := map[netip.Addr]bool{}
-	for _, peer := range peers {
-		if _, ok := a.permissions[peer.Addr()]; !ok {
-			added[peer.Addr()] = true
-		}
-	}
-	return len(a.permissions)+len(added) <= max
-}
-
-// permit creates or refreshes permissions.
-func (a *allocation) permit(peers []netip.AddrPort) {
-	until := time.Now().Add(permissionLifetime)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, peer := range peers {
-		a.permissions[peer.Addr()] = until
-	}
-}
-
-// permitted says whether the client has a permission for peer.
-func (a *allocation) permitted(peer netip.Addr) bool {
-	now := time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return now.Before(a.permissions[peer])
-}
-
-// checkChannel returns the error code for a binding of number to peer that may
-// not be made: RFC 8656 §12.2 wants each of them bound once.
-func (a *allocation) checkChannel(number uint16, peer netip.AddrPort, max int) stun.ErrorCode {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.expireLocked(time.Now())
-	bound, numberUsed := a.channels[number]
-	_, peerUsed := a.channelOf[peer]
-	switch {
-	case numberUsed && bound.peer == peer:
+// family is the place of addr's family in allocation.relays.
+func family(addr netip.Addr) int {
+	if addr.Is4() {
 		return 0
-	case numberUsed || peerUsed:
-		return stun.CodeBadRequest
-	case len(a.channels) >= max:
-		return stun.CodeInsufficientCapacity
 	}
-	return 0
+	return 1
 }
 
-// bind creates or refreshes a channel, and the permission that goes with it.
-func (a *allocation) bind(number uint16, peer netip.AddrPort) {
-	a.permit([]netip.AddrPort{peer})
-	until := time.Now().Add(channelLifetime)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.channels[number] = channel{peer: peer, until: until}
-	a.channelOf[peer] = number
+// relayFor is the relayed address that peers of addr's family are reached
+// from, nil if there is none.
+func (a *allocation) relayFor(addr netip.Addr) *relay {
+	if r := a.relays[family(addr)]; r != nil && !r.socket.Closed() {
+		return r
+	}
+	return nil
 }
 
-// isBound says whether channel number leads to a peer.
-func (a *allocation) isBound(number uint16) bool {
-	now := time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return now.Before(a.channels[number].until)
+// first is the relayed address that the client got first.
+func (a *allocation) first() *relay {
+	if a.relays[0] != nil {
+		return a.relays[0]
+	}
+	return a.relays[1]
 }
 
 // refreshed sets how long the allocation lives from now.
@@ -133,19 +80,4 @@ func (a *allocation) refreshed(lifetime time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.expires = time.Now().Add(lifetime)
-}
-
-// expireLocked forgets permissions and channels that have ended.
-func (a *allocation) expireLocked(now time.Time) {
-	for addr, until := range a.permissions {
-		if !now.Before(until) {
-			delete(a.permissions, addr)
-		}
-	}
-	for number, c := range a.channels {
-		if !now.Before(c.until) {
-			delete(a.channels, number)
-			delete(a.channelOf, c.peer)
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package turn
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/pion/stun/v2"
@@ -12,8 +11,8 @@ const maxUsername = 508
 
 // answerBinding answers a STUN Binding request (RFC 8489 §2). It needs no
 // credentials, and its answer is little larger than the request.
-func (g *gate) answerBinding(from netip.AddrPort) {
-	g.request = request{from: from, method: stun.MethodBinding, id: g.message.TransactionID}
+func (g *gate) answerBinding() {
+	from := g.request.from
 	if len(unknownAttributes(&g.message)) > 0 {
 		g.refuse(stun.CodeUnknownAttribute)
 		return
@@ -66,10 +65,12 @@ func (g *gate) mayOutlive(user string) bool {
 }
 
 // challenge refuses a request that is not authenticated. Over UDP its source
-// may be forged, so the answers are limited per source.
+// may be forged, so the answers are limited per source. Those to requests that
+// are not signed have been counted before they got here.
 func (g *gate) challenge(code refusal) {
-	if g.transport == transportUDP && !g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
-		g.drop(dropChallengeRate)
+	if g.request.link.transport() == transportUDP && g.message.Contains(stun.AttrMessageIntegrity) &&
+		!g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
+		g.server.drop(dropChallengeRate)
 		return
 	}
 	g.refuse(code)
@@ -93,7 +94,7 @@ func (g *gate) refuse(code refusal) {
 		setters = append(setters, stun.MessageIntegrity(r.key))
 	}
 	if r.fresh {
-		_ = r.allocation.relay.Close() // never fails
+		_ = r.allocation.conn.Close() // never fails
 	}
 	g.server.counters.refuse(code)
 	r.state = requestNone
@@ -107,5 +108,5 @@ func (g *gate) send(setters []stun.Setter) {
 		g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
 		return
 	}
-	g.link.write(m.Raw, g.request.from, true)
+	g.request.link.respond(m.Raw, g.request.from)
 }

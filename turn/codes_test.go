@@ -35,7 +35,7 @@ func TestErrorCodes(t *testing.T) {
 		{"ipv6 relay on ipv4", none, stun.MethodAllocate, 440, []stun.Setter{turntest.UDPTransport, raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0)}},
 		{"unknown family", none, stun.MethodAllocate, 440, []stun.Setter{turntest.UDPTransport, raw(stun.AttrRequestedAddressFamily, 9, 0, 0, 0)}},
 		{"ipv4 relay", none, stun.MethodAllocate, 0, []stun.Setter{turntest.UDPTransport, raw(stun.AttrRequestedAddressFamily, 1, 0, 0, 0)}},
-		{"don't fragment", none, stun.MethodAllocate, 420, []stun.Setter{turntest.UDPTransport, raw(stun.AttrDontFragment)}},
+		{"don't fragment", none, stun.MethodAllocate, 0, []stun.Setter{turntest.UDPTransport, raw(stun.AttrDontFragment)}},
 		{"unknown mandatory attribute", none, stun.MethodAllocate, 420, []stun.Setter{turntest.UDPTransport, raw(0x7abc, 1, 2, 3, 4)}},
 		{"unknown optional attribute", none, stun.MethodAllocate, 0, []stun.Setter{turntest.UDPTransport, raw(0x8abc, 1, 2, 3, 4)}},
 		{"even port and token", none, stun.MethodAllocate, 400, []stun.Setter{turntest.UDPTransport, raw(stun.AttrEvenPort, 0), raw(stun.AttrReservationToken, 1, 2, 3, 4, 5, 6, 7, 8)}},

@@ -60,7 +60,7 @@ func (g *gate) handOver(p []byte) (n int, client net.Addr, ok bool) {
 	}
 	g.request.state = requestGiven
 	g.tuple = g.request.allocation.tuple
-	return copy(p, m.Raw), netAddr(g.transport, g.request.from), true
+	return copy(p, m.Raw), netAddr(g.request.link.transport(), g.request.from), true
 }
 
 // engineRequest writes the request anew with what pion needs to know, so that
@@ -87,6 +87,23 @@ func (g *gate) engineRequest() (*stun.Message, error) {
 	return stun.Build(append(attributes,
 		stun.NewUsername(r.username), stun.NewRealm(g.server.config.Realm),
 		stun.NewNonce(g.engine.value), stun.MessageIntegrity(r.key))...)
+}
+
+// relayedAddress writes XOR-RELAYED-ADDRESS.
+type relayedAddress netip.AddrPort
+
+func (r relayedAddress) AddTo(m *stun.Message) error {
+	addr := netip.AddrPort(r)
+	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORRelayedAddress)
+}
+
+// addressError writes the ADDRESS-ERROR-CODE of an additional IPv6 address that
+// could not be had (RFC 8656 §18.12).
+type addressError stun.ErrorCode
+
+func (e addressError) AddTo(m *stun.Message) error {
+	m.Add(attrAddressErrorCode, []byte{familyIPv6, 0, byte(e / 100), byte(e % 100)})
+	return nil
 }
 
 // peerAddress writes XOR-PEER-ADDRESS.
@@ -119,11 +136,11 @@ func (g *gate) respond(raw []byte) {
 		return
 	}
 	g.commit()
-	if r.method == stun.MethodAllocate && r.allocation.token != nil {
-		raw = withToken(m, *r.allocation.token, r.key)
+	if r.method == stun.MethodAllocate {
+		raw = r.allocation.complete(m, r.key)
 	}
 	r.state = requestNone
-	g.link.write(raw, r.from, true)
+	r.link.respond(raw, r.from)
 }
 
 // commit makes the request at hand true.
@@ -143,16 +160,30 @@ func (g *gate) commit() {
 	}
 }
 
-// withToken adds a RESERVATION-TOKEN to a response and signs it again.
-func withToken(m *stun.Message, token reservationToken, key []byte) []byte {
+// complete adds to a success response what pion does not know of: the second
+// relayed address or the reason why there is none, and a RESERVATION-TOKEN. It
+// signs the response again.
+func (a *allocation) complete(m *stun.Message, key []byte) []byte {
+	var more []stun.Setter
+	if a.relays[0] != nil && a.relays[1] != nil {
+		more = append(more, relayedAddress(a.relays[1].relayed))
+	}
+	if a.missing != 0 {
+		more = append(more, addressError(a.missing))
+	}
+	if a.token != nil {
+		more = append(more, stun.RawAttribute{Type: stun.AttrReservationToken, Value: a.token[:]})
+	}
+	if more == nil {
+		return m.Raw
+	}
 	setters := []stun.Setter{stun.NewTransactionIDSetter(m.TransactionID), m.Type}
-	for _, a := range m.Attributes {
-		if a.Type != stun.AttrMessageIntegrity {
-			setters = append(setters, a)
+	for _, attribute := range m.Attributes {
+		if attribute.Type != stun.AttrMessageIntegrity {
+			setters = append(setters, attribute)
 		}
 	}
-	signed, err := stun.Build(append(setters,
-		stun.RawAttribute{Type: stun.AttrReservationToken, Value: token[:]}, stun.MessageIntegrity(key))...)
+	signed, err := stun.Build(append(append(setters, more...), stun.MessageIntegrity(key))...)
 	if err != nil {
 		return m.Raw
 	}
@@ -210,7 +241,7 @@ func (g *gate) AllocatePacketConn(string, int) (net.PacketConn, net.Addr, error)
 		return nil, nil, errNotPrepared
 	}
 	g.begun(r.allocation)
-	return r.allocation.relay, net.UDPAddrFromAddrPort(r.allocation.relayed), nil
+	return r.allocation.conn, net.UDPAddrFromAddrPort(r.allocation.first().relayed), nil
 }
 
 // AllocateConn is part of pion's RelayAddressGenerator (RFC 6062).

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -12,66 +13,103 @@ import (
 	pionturn "github.com/pion/turn/v3"
 )
 
-// readRoom is the size of pion's read buffer: a message, and what handing it
-// over may add (engineRequest).
-const readRoom = maxMessage + 512
+const (
+	// readRoom is the size of pion's read buffer: a message, and what handing
+	// it over may add (engineRequest).
+	readRoom = maxMessage + 512
+
+	// maxRequests is how many requests may wait for a gate. Over UDP one more
+	// is dropped, and the client sends it again.
+	maxRequests = 256
+)
 
 // responseByte is what the responses of all methods begin with: of the first
 // byte of a message only the upper bit of the class is set (RFC 8489 §5).
 const responseByte = 0x01
 
-// gate stands between one link and the pion server that serves it, as the
-// net.PacketConn of that server. pion runs allocations and their lifetimes;
-// the gate does what pion does wrong or not at all. It answers whatever can be
-// answered without an allocation, authenticates every request, checks it
-// against the policy and the quotas, and hands over only what pion will accept.
+// gate is the control plane of one UDP socket, or of many connections. It
+// answers the requests of clients one after another, with a pion server behind
+// it that runs allocations and their lifetimes. The gate does what pion does
+// wrong or not at all: it answers whatever can be answered without an
+// allocation, authenticates every request, checks it against the policy and
+// the quotas, and hands over only what pion will accept.
 //
 // pion handles a request and writes its answer between two calls of ReadFrom,
 // in one goroutine. So the gate always knows what an answer belongs to, and
-// the fields below request have no other user and need no lock.
+// the fields from message on have no other user and need no lock.
 type gate struct {
-	server    *Server
-	link      link
-	transport string
-	local     netip.AddrPort // the address of the relay that clients speak to
-
-	ended  chan struct{}  // closed when pion's read loop is about to return
-	relays sync.WaitGroup // relayConns that pion has not let go of
+	server  *Server
+	queue   chan arrival
+	stopped chan struct{}  // closed when no more requests are to be answered
+	ended   chan struct{}  // closed when pion's read loop is about to return
+	relays  sync.WaitGroup // relayConns that pion has not let go of
 
 	message stun.Message // the message that is looked at
 	request request      // what pion is busy with, or will be next
 	engine  engineNonce
 	tuple   net.Addr // what LocalAddr is for the message at hand
-
-	mu          sync.RWMutex
-	allocations map[netip.AddrPort]*allocation // by client
 }
+
+// arrival is a message that waits for a gate.
+type arrival struct {
+	link link
+	from netip.AddrPort
+	raw  *[]byte // from arrivals
+}
+
+// arrivals are the buffers of messages that wait.
+var arrivals = sync.Pool{New: func() any { return new([]byte) }}
 
 var (
 	_ net.PacketConn                 = (*gate)(nil)
 	_ pionturn.RelayAddressGenerator = (*gate)(nil)
 )
 
-func newGate(s *Server, l link, transport string, local netip.AddrPort) *gate {
+func newGate(s *Server) *gate {
 	return &gate{
-		server: s, link: l, transport: transport, local: local,
-		ended:       make(chan struct{}),
-		tuple:       tupleOf(0),
-		allocations: map[netip.AddrPort]*allocation{},
+		server: s, queue: make(chan arrival, maxRequests),
+		stopped: make(chan struct{}), ended: make(chan struct{}),
+		tuple: tupleOf(0),
 	}
 }
 
-// serve answers clients until the link ends and all its allocations with it.
-// The pion server is made for the first request that needs one: a stranger
-// who connects and never signs in costs no more than the connection.
-func (g *gate) serve() error {
-	p := make([]byte, readRoom)
+// offer has the gate answer a message, of which it makes a copy; false when
+// too many wait. Any goroutine may call it.
+func (g *gate) offer(l link, from netip.AddrPort, raw []byte) bool {
+	a := newArrival(l, from, raw)
+	select {
+	case g.queue <- a:
+		return true
+	default:
+		arrivals.Put(a.raw)
+		return false
+	}
+}
+
+// offerWait is offer for a connection, whose client may be kept waiting.
+func (g *gate) offerWait(l link, from netip.AddrPort, raw []byte, closed <-chan struct{}) {
+	a := newArrival(l, from, raw)
+	select {
+	case g.queue <- a:
+	case <-g.stopped:
+	case <-closed:
+	}
+}
+
+func newArrival(l link, from netip.AddrPort, raw []byte) arrival {
+	kept := arrivals.Get().(*[]byte)
+	*kept = append((*kept)[:0], raw...)
+	return arrival{l, from, kept}
+}
+
+// run answers requests until ctx is cancelled, and ends all allocations. The
+// pion server is made for the first request that needs one.
+func (g *gate) run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { close(g.stopped) })()
 	for g.request.state != requestReady {
-		n, from, ok := g.link.read(p)
-		if !ok {
+		if !g.next() {
 			return nil
 		}
-		g.admit(p[:n], from)
 	}
 	if _, err := pionturn.NewServer(g.engineConfig()); err != nil {
 		g.refuse(stun.CodeServerError)
@@ -82,8 +120,24 @@ func (g *gate) serve() error {
 	return nil
 }
 
-// ReadFrom gives pion its next message: data of a client with an allocation,
-// or a request that has passed every check.
+// next looks at one message; false when there will be no more.
+func (g *gate) next() bool {
+	select {
+	case <-g.stopped:
+		return false
+	default:
+	}
+	select {
+	case a := <-g.queue:
+		g.admit(a)
+		arrivals.Put(a.raw)
+		return true
+	case <-g.stopped:
+		return false
+	}
+}
+
+// ReadFrom gives pion its next request, one that has passed every check.
 func (g *gate) ReadFrom(p []byte) (int, net.Addr, error) {
 	g.settle()
 	for {
@@ -92,119 +146,44 @@ func (g *gate) ReadFrom(p []byte) (int, net.Addr, error) {
 				return n, client, nil
 			}
 		}
-		n, from, ok := g.link.read(p)
-		if !ok {
+		if !g.next() {
 			close(g.ended)
 			return 0, nil, net.ErrClosed
 		}
-		if client := g.admit(p[:n], from); client != nil {
-			return n, client, nil
-		}
 	}
 }
 
-// admit looks at one message of a client. It returns the client's address if
-// the message is data for pion, and leaves a request for pion in g.request.
-func (g *gate) admit(raw []byte, from netip.AddrPort) net.Addr {
-	switch {
-	case len(raw) > 0 && raw[0] < 0x40:
-		return g.admitSTUN(raw, from)
-	case len(raw) > 0 && raw[0] < 0x80:
-		return g.admitChannelData(raw, from)
-	}
-	g.drop(dropMalformed)
-	return nil
-}
-
-func (g *gate) admitChannelData(raw []byte, from netip.AddrPort) net.Addr {
-	number, ok := parseChannelData(raw)
-	if !ok {
-		g.drop(dropMalformed)
-		return nil
-	}
-	a := g.allocation(from)
-	switch {
-	case a == nil:
-		g.drop(dropNoAllocation)
-	case !a.isBound(number):
-		g.drop(dropNoChannel)
-	default:
-		return g.data(a)
-	}
-	return nil
-}
-
-func (g *gate) admitSTUN(raw []byte, from netip.AddrPort) net.Addr {
+// admit looks at one message of a client. It leaves a request for pion in
+// g.request.
+func (g *gate) admit(a arrival) {
 	m := &g.message
-	if !parseSTUN(m, raw) {
-		g.drop(dropMalformed)
-		return nil
+	if !parseSTUN(m, *a.raw) {
+		g.server.drop(dropMalformed)
+		return
 	}
+	g.request = request{link: a.link, from: a.from, method: m.Type.Method, id: m.TransactionID}
 	switch m.Type {
 	case stun.BindingRequest:
-		g.answerBinding(from)
+		g.answerBinding()
 	case stun.NewType(stun.MethodBinding, stun.ClassIndication):
 		// A keep-alive (RFC 8489 §6.3.2).
-	case stun.NewType(stun.MethodSend, stun.ClassIndication):
-		return g.admitSend(from)
 	case allocateRequest, refreshRequest, createPermissionRequest, channelBindRequest:
-		g.admitRequest(from)
+		g.admitRequest()
 	default:
-		g.drop(dropUnexpected)
+		g.server.drop(dropUnexpected)
 	}
-	return nil
 }
 
-// admitSend checks a Send indication (RFC 8656 §11.2). There is no answer to
-// one, whatever is wrong with it.
-func (g *gate) admitSend(from netip.AddrPort) net.Addr {
-	peers, ok := peerAddresses(&g.message)
-	if !ok || !g.message.Contains(stun.AttrData) || len(unknownAttributes(&g.message)) > 0 {
-		g.drop(dropMalformed)
-		return nil
-	}
-	a := g.allocation(from)
-	switch {
-	case a == nil:
-		g.drop(dropNoAllocation)
-	case !a.permitted(canonical(peers[0].Addr())):
-		g.drop(dropNoPermission)
-	default:
-		return g.data(a)
-	}
-	return nil
-}
-
-// data lets pion find the allocation of a message.
-func (g *gate) data(a *allocation) net.Addr {
-	g.tuple = a.tuple
-	return a.clientAddr
-}
-
-// WriteTo takes what pion sends. Data, which comes from the goroutines of the
-// allocations, goes out as it is; a response is of the request at hand.
-func (g *gate) WriteTo(p []byte, addr net.Addr) (int, error) {
+// WriteTo takes what pion sends: a response to the request at hand.
+func (g *gate) WriteTo(p []byte, _ net.Addr) (int, error) {
 	if len(p) > 0 && p[0] == responseByte {
 		g.respond(p)
-	} else {
-		g.link.write(p, addrPortOf(addr), false)
 	}
 	return len(p), nil
 }
 
-func (g *gate) allocation(client netip.AddrPort) *allocation {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.allocations[client]
-}
-
-func (g *gate) drop(reason dropReason) { g.server.counters.drop(reason) }
-
-// Close ends the link. pion's server would call it; we close links ourselves.
-func (g *gate) Close() error {
-	g.link.close(closeShutdown)
-	return nil
-}
+// Close is pion's way to stop listening, which it does not use; run ends by ctx.
+func (g *gate) Close() error { return nil }
 
 // LocalAddr is the relay's half of the 5-tuple by which pion knows the
 // allocation of the message at hand. It is one of its own for each allocation:
@@ -220,14 +199,14 @@ func tupleOf(id uint64) net.Addr {
 	return &net.UDPAddr{IP: ip}
 }
 
-// The deadlines of a link are its own affair; pion sets none.
+// Requests wait without a deadline; pion sets none.
 func (g *gate) SetDeadline(time.Time) error      { return nil }
 func (g *gate) SetReadDeadline(time.Time) error  { return nil }
 func (g *gate) SetWriteDeadline(time.Time) error { return nil }
 
 func netAddr(transport string, addr netip.AddrPort) net.Addr {
-	if transport == transportTCP {
-		return net.TCPAddrFromAddrPort(addr)
+	if transport == transportUDP {
+		return net.UDPAddrFromAddrPort(addr)
 	}
-	return net.UDPAddrFromAddrPort(addr)
+	return net.TCPAddrFromAddrPort(addr)
 }

@@ -12,8 +12,9 @@ import (
 // without allocating. pion/stun reads everything else.
 
 const (
-	sendType = 0x0016 // Send indication (RFC 8656 §17)
-	dataType = 0x0017 // Data indication
+	bindingType = 0x0001 // Binding request (RFC 8489 §18.2)
+	sendType    = 0x0016 // Send indication (RFC 8656 §17)
+	dataType    = 0x0017 // Data indication
 
 	attributeHeader = 4 // RFC 8489 §14
 

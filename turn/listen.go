@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"syscall"
+
+	"signalbox/turn/internal/udpio"
 )
 
 // listenAddr is one entry of Config.Listen. A wildcard has no address, or the
@@ -55,92 +56,48 @@ func (l listenAddr) expand(s *site) []netip.Addr {
 	})
 }
 
-// sockets are what the relay listens with.
-type sockets struct {
-	udp []*net.UDPConn
-	tcp []*net.TCPListener
-}
-
-func (s *sockets) close() {
-	for _, c := range s.udp {
-		c.Close()
-	}
-	for _, l := range s.tcp {
-		l.Close()
-	}
-}
-
-// listenAll binds every entry of listen. An address that a wildcard stands for
-// and that cannot be bound is left out with a log line: one that is just being
-// configured must not keep the relay from the others.
-func listenAll(listen []string, s *site, log *slog.Logger) (_ *sockets, err error) {
-	all := new(sockets)
-	defer func() {
-		if err != nil {
-			all.close()
-		}
-	}()
-	seen := map[netip.AddrPort]bool{}
-	for _, text := range listen {
-		entry, err := parseListen(text)
-		if err != nil {
-			return nil, err
-		}
-		before := len(all.udp)
-		var lastErr error
-		for _, addr := range entry.expand(s) {
-			at := netip.AddrPortFrom(addr, entry.port)
-			if at.Port() != 0 && seen[at] {
-				continue
-			}
-			seen[at] = true
-			bound, err := all.listen(at)
-			switch {
-			case err == nil:
-				entry.port = bound // port 0 becomes one port for every address
-			case !entry.wildcard() || isAddrInUse(err):
-				return nil, err
-			default:
-				log.Warn("address not served", "component", "turn", "err", err)
-				lastErr = err
-			}
-		}
-		if len(all.udp) == before && lastErr != nil {
-			return nil, lastErr
-		}
-	}
-	return all, nil
-}
-
 // anyPortTries is how often a port that is free for UDP may turn out to be
 // taken for TCP when any will do.
 const anyPortTries = 16
 
-// listen binds UDP and TCP to one port of an address and returns the port.
-func (s *sockets) listen(at netip.AddrPort) (uint16, error) {
+// bindPort binds UDP sockets and a TCP listener to one port of an address.
+func bindPort(at netip.AddrPort, sockets int, c *udpio.Counters) (udp []*udpio.Socket, tcp *net.TCPListener, err error) {
 	for try := 1; ; try++ {
-		bound, err := s.listenBoth(at)
+		udp, tcp, err = bindBoth(at, sockets, c)
 		if err == nil || at.Port() != 0 || !isAddrInUse(err) || try == anyPortTries {
-			return bound, err
+			return udp, tcp, err
 		}
 	}
 }
 
-func (s *sockets) listenBoth(at netip.AddrPort) (uint16, error) {
-	udp, err := listenUDP(at)
+func bindBoth(at netip.AddrPort, sockets int, c *udpio.Counters) (udp []*udpio.Socket, tcp *net.TCPListener, err error) {
+	// The first one does not share: it finds out whether another program has
+	// the port, which would otherwise get some of the clients.
+	probe, err := udpio.Listen(at, udpio.Options{})
 	if err != nil {
-		return 0, bindError(at, "udp", err)
+		return nil, nil, bindError(at, "udp", err)
 	}
-	at = addrPortOf(udp.LocalAddr())
+	at = probe.LocalAddr()
+	probe.Close()
+	defer func() {
+		if err != nil {
+			for _, socket := range udp {
+				socket.Close()
+			}
+		}
+	}()
+	for range sockets {
+		socket, err := udpio.Listen(at, udpio.Options{ReusePort: true, ReceiveBuffer: listenBuffer, Counters: c})
+		if err != nil {
+			return udp, nil, bindError(at, "udp", err)
+		}
+		udp = append(udp, socket)
+	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), network("tcp", at.Addr()), at.String())
 	if err != nil {
-		udp.Close()
-		return 0, bindError(at, "tcp", err)
+		return udp, nil, bindError(at, "tcp", err)
 	}
-	_ = udp.SetReadBuffer(udpBuffer) // the kernel gives what it may
-	s.udp = append(s.udp, udp)
-	s.tcp = append(s.tcp, listener.(*net.TCPListener))
-	return at.Port(), nil
+	return udp, listener.(*net.TCPListener), nil
 }
 
 // bindError says what to do about the failures that people meet.
@@ -156,11 +113,6 @@ func bindError(at netip.AddrPort, transport string, err error) error {
 			at.Port(), transport, err)
 	}
 	return fmt.Errorf("bind %v/%s: %w", at, transport, err)
-}
-
-// listenUDP binds a socket of at's family to exactly that address.
-func listenUDP(at netip.AddrPort) (*net.UDPConn, error) {
-	return net.ListenUDP(network("udp", at.Addr()), net.UDPAddrFromAddrPort(at))
 }
 
 // network is "udp4" for "udp" and an IPv4 address, and so on.

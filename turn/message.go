@@ -10,7 +10,10 @@ import (
 )
 
 // Attributes that pion/stun has no name for.
-const attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 §18.11
+const (
+	attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 §18.11
+	attrAddressErrorCode        stun.AttrType = 0x8001 // RFC 8656 §18.12
+)
 
 // protocolUDP is the REQUESTED-TRANSPORT that is served (RFC 8656 §18.6).
 const protocolUDP = 17
@@ -22,13 +25,12 @@ const (
 )
 
 // known are the comprehension-required attributes that are understood in some
-// request. Any other one is refused with 420 (RFC 8489 §6.3.1), among them
-// DONT-FRAGMENT, since datagrams are not sent with that bit.
+// request. Any other one is refused with 420 (RFC 8489 §6.3.1).
 var known = []stun.AttrType{
 	stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrRealm, stun.AttrNonce,
 	stun.AttrChannelNumber, stun.AttrLifetime, stun.AttrXORPeerAddress, stun.AttrData,
 	stun.AttrRequestedAddressFamily, stun.AttrEvenPort, stun.AttrRequestedTransport,
-	stun.AttrReservationToken,
+	stun.AttrReservationToken, stun.AttrDontFragment,
 }
 
 // unknownAttributes lists the comprehension-required attributes of m that are
@@ -63,13 +65,14 @@ func dropUnsigned(m *stun.Message) {
 	m.Attributes = m.Attributes[:i+1]
 }
 
-// parseChannelData checks a ChannelData message and returns its number. Over
-// UDP it may come with padding or without (RFC 8656 §12.5).
-func parseChannelData(raw []byte) (number uint16, ok bool) {
-	if len(raw) < channelHeader || channelHeader+int(binary.BigEndian.Uint16(raw[2:4])) > len(raw) {
-		return 0, false
+// parseChannelData checks a ChannelData message and returns its number and the
+// size of its data. Over UDP it may come with padding or without (RFC 8656 §12.5).
+func parseChannelData(raw []byte) (number uint16, size int, ok bool) {
+	if len(raw) < channelHeader {
+		return 0, 0, false
 	}
-	return binary.BigEndian.Uint16(raw), true
+	size = int(binary.BigEndian.Uint16(raw[2:4]))
+	return binary.BigEndian.Uint16(raw), size, channelHeader+size <= len(raw)
 }
 
 // xorAddress reads the value of an attribute like XOR-PEER-ADDRESS (RFC 8489

@@ -3,7 +3,6 @@ package turn
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -135,42 +134,21 @@ func FuzzXORAddress(f *testing.F) {
 	})
 }
 
-// sink is a link that keeps what is sent to clients.
-type sink struct{ sent [][]byte }
-
-func (s *sink) read([]byte) (int, netip.AddrPort, bool) { panic("nobody reads here") }
-func (s *sink) write(message []byte, _ netip.AddrPort, _ bool) {
-	s.sent = append(s.sent, slices.Clone(message))
-}
-func (s *sink) setAllocated(bool) {}
-func (s *sink) close(closeReason) {}
-
 // fuzzGate is a gate without sockets whose client has an allocation with a
 // permission and a channel, if allocated.
-func fuzzGate(f *testing.F, allocated bool) (*gate, *sink) {
-	s, err := New(Config{
-		Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("0.0.0.0/0"), MaxAllocations: 2, MaxAllocationsPerUser: 2,
-	}, make([]byte, 16))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(s.Close)
-	s.ports.bind = func(netip.AddrPort) (udpSocket, error) { return newMemSocket(), nil }
-	out := new(sink)
-	g := newGate(s, out, transportTCP, netip.MustParseAddrPort("127.0.0.1:3478"))
+func fuzzGate(f *testing.F, allocated bool) (*gate, *memLink) {
+	s := newMemServer(f, func(c *Config) {
+		c.AllowPeers, c.MaxAllocations, c.MaxAllocationsPerUser = prefixes("0.0.0.0/0"), 2, 2
+	})
+	g, l := newGate(s), newMemLink(transportTCP)
 	if allocated {
-		g.request = request{from: memClient, user: "tester"}
-		if code := g.prepare(anyPort, nil); code != 0 {
-			f.Fatal(code)
-		}
-		g.begun(g.request.allocation)
-		g.request.allocation.bind(minChannel, memPeer)
+		allocateIn(f, g, l).bind(minChannel, memPeer)
 	}
-	return g, out
+	return g, l
 }
 
-// FuzzGate gives a gate arbitrary messages. Whatever it answers is a response
-// and what it lets through is for pion to read.
+// FuzzGate gives a gate arbitrary messages. Whatever it answers is a response,
+// and none gets through to pion.
 func FuzzGate(f *testing.F) {
 	f.Add([]byte{0x40, 0, 0, 2, 'h', 'i'})
 	f.Add(unhex(f, rfc5769Request))
@@ -183,12 +161,12 @@ func FuzzGate(f *testing.F) {
 		if len(raw) > maxMessage {
 			return
 		}
-		out.sent = nil
-		client := g.admit(raw, memClient)
-		if client != nil && len(out.sent) > 0 || len(out.sent) > 1 {
-			t.Errorf("%x: let through as %v and answered %x", raw, client, out.sent)
+		g.admitRaw(out, raw)
+		answers := out.answers()
+		if len(answers) > 1 {
+			t.Errorf("%x: answered %x", raw, answers)
 		}
-		for _, answer := range out.sent {
+		for _, answer := range answers {
 			if m := new(stun.Message); !parseSTUN(m, answer) || answer[0] != responseByte {
 				t.Errorf("%x: answered %x", raw, answer)
 			}
@@ -213,19 +191,18 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(3), []byte{0, 0x0c, 0, 4, 0x40, 1, 0, 0, 0, 0x12, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6})
 	f.Add(uint8(7), []byte{0, 0x0c, 0, 4, 0x40, 0, 0, 0, 0, 0x12, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6})
 	withAllocation, out := fuzzGate(f, true)
-	without, _ := fuzzGate(f, false)
-	without.link = out
+	without, bare := fuzzGate(f, false)
 	f.Fuzz(func(t *testing.T, which uint8, attributes []byte) {
-		g := withAllocation
+		g, out := withAllocation, out
 		if which&4 == 0 {
-			g = without
+			g, out = without, bare
 		}
 		raw := signed(g, methods[which&3], attributes)
 		if raw == nil || len(raw) > maxMessage {
 			return
 		}
-		out.sent = nil
-		g.admit(raw, memClient)
+		out.answers()
+		g.admitRaw(out, raw)
 		if g.request.state != requestReady {
 			return
 		}
@@ -234,8 +211,8 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%x: handed over as %v, %v", raw, m, err)
 		}
 		g.refuse(stun.CodeServerError) // and let go of what was prepared
-		if len(out.sent) != 1 {
-			t.Errorf("%x: answered %x", raw, out.sent)
+		if answers := out.answers(); len(answers) != 1 {
+			t.Errorf("%x: answered %x", raw, answers)
 		}
 	})
 }

@@ -75,25 +75,38 @@ type relayedAddrs interface {
 
 // mayReach says whether callers may exchange datagrams with peer.
 func (p *policy) mayReach(peer netip.AddrPort) bool {
-	return p.mayReachAgain(peer, new(verdict))
+	return p.allows(canonicalPort(peer), new(reach))
 }
 
-// verdict is what a policy has said last about an address, while the site was
-// the same. It belongs to one goroutine, which asks about one peer at a time.
+// verdict is what the policy says about an address while the site is the same.
 type verdict struct {
-	addr             netip.Addr
-	site             *site
-	refused, allowed bool
+	at      *site
+	refused bool
+	allowed bool // at every port
+	// inside says that it may be a relayed address of this box, which depends
+	// on the port and on who is there at the moment.
+	inside bool
 }
 
-// mayReachAgain is mayReach for every datagram: a permission covers an address,
-// not a port, and the networks may have changed.
-func (p *policy) mayReachAgain(peer netip.AddrPort, last *verdict) bool {
-	peer = canonicalPort(peer)
-	if at := p.site.Load(); peer.Addr() != last.addr || at != last.site {
-		*last = verdict{peer.Addr(), at, p.refuses(peer.Addr()), p.allowsHost(peer.Addr())}
+// judge returns the verdict on an address, the one that r remembers if nothing
+// has changed. It may be called concurrently.
+func (p *policy) judge(addr netip.Addr, r *reach) *verdict {
+	at := p.site.Load()
+	if v := r.last.Load(); v != nil && v.at == at {
+		return v
 	}
-	return peer.Port() != 0 && !last.refused && (last.allowed || p.relayed.isRelayed(peer))
+	v := &verdict{
+		at: at, refused: p.refuses(addr), allowed: p.allowsHost(addr), inside: at.own[addr] || addr.IsLoopback() || p.isExternal(addr),
+	}
+	r.last.Store(v)
+	return v
+}
+
+// allows is mayReach for every datagram: a permission covers an address, not a
+// port, and the networks may have changed.
+func (p *policy) allows(peer netip.AddrPort, r *reach) bool {
+	v := p.judge(peer.Addr(), r)
+	return peer.Port() != 0 && !v.refused && (v.allowed || v.inside && p.relayed.isRelayed(peer))
 }
 
 // mayPermit says whether a permission for peer may be created. RFC 8656 §10.1

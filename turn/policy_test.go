@@ -206,9 +206,9 @@ func BenchmarkMayReach(b *testing.B) {
 		"attached": netip.MustParseAddrPort("192.168.1.77:5000"), "caller": netip.MustParseAddrPort("192.168.1.5:50000"),
 	} {
 		b.Run(name, func(b *testing.B) {
-			var last verdict
+			var last reach
 			for b.Loop() {
-				if !p.mayReachAgain(peer, &last) {
+				if !p.allows(peer, &last) {
 					b.Fatal("refused")
 				}
 			}

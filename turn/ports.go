@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"signalbox/turn/internal/udpio"
 )
 
 var (
@@ -27,7 +29,7 @@ const (
 // free ones (RFC 6056), however full the range is.
 type ports struct {
 	within PortRange
-	bind   func(netip.AddrPort) (udpSocket, error)
+	bind   func(netip.AddrPort) (*udpio.Socket, error)
 
 	mu       sync.Mutex
 	used     map[netip.Addr]*portSet
@@ -39,7 +41,7 @@ type reservationToken [8]byte
 // relayPort is a bound port of the range.
 type relayPort struct {
 	at     netip.AddrPort
-	socket udpSocket
+	socket *udpio.Socket
 }
 
 // reservation is a port that is kept for its owner's next allocation. It is
@@ -50,19 +52,13 @@ type reservation struct {
 	expires time.Time
 }
 
-func newPorts(within PortRange) *ports {
+func newPorts(within PortRange, c *udpio.Counters) *ports {
 	return &ports{
-		within: within, bind: bindRelay,
-		used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+		bind: func(at netip.AddrPort) (*udpio.Socket, error) {
+			return udpio.Listen(at, udpio.Options{ReceiveBuffer: relayBuffer, Counters: c})
+		},
 	}
-}
-
-func bindRelay(at netip.AddrPort) (udpSocket, error) {
-	socket, err := listenUDP(at)
-	if err != nil {
-		return nil, err
-	}
-	return socket, nil
 }
 
 // pairing says which port an allocation wants (RFC 8656 §18.7).
@@ -152,11 +148,9 @@ func (p *ports) claim(token reservationToken, user string) (relayPort, error) {
 	return r.relayPort, nil
 }
 
-// free takes back the port of an allocation that has ended, and the one that
-// is reserved with it and not claimed: nobody collects ports by allocating and
-// letting go.
+// free takes back the port that was reserved with an allocation and not claimed
+// before its end: nobody collects ports by allocating and letting go.
 func (p *ports) free(a *allocation) {
-	p.release(a.local, anyPort)
 	if a.token == nil {
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"signalbox/turn/internal/udpio"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -12,7 +14,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // Every port of the range is found, however full it is, and none twice.
 func TestPortsUseWholeRange(t *testing.T) {
 	for _, within := range []PortRange{{50000, 50000}, {50001, 50130}, {65000, 65535}, {1024, 1087}} {
-		p, seen := newPorts(within), map[uint16]bool{}
+		p, seen := newPorts(within, new(udpio.Counters)), map[uint16]bool{}
 		for range within.Size() {
 			at, ok := p.take(loopback, anyPort)
 			if !ok || seen[at.Port()] || !within.Contains(at.Port()) {
@@ -36,7 +38,7 @@ func TestPortsUseWholeRange(t *testing.T) {
 
 func TestPortsInPairs(t *testing.T) {
 	for _, within := range []PortRange{{50000, 50127}, {50001, 50200}} {
-		p := newPorts(within)
+		p := newPorts(within, new(udpio.Counters))
 		pairs := 0
 		for {
 			at, ok := p.take(loopback, portPair)
@@ -61,8 +63,8 @@ func TestPortsInPairs(t *testing.T) {
 // Ports that other programs hold are passed over.
 func TestPortsPassOverForeign(t *testing.T) {
 	within := PortRange{20960, 20967}
-	p := newPorts(within)
-	foreign, err := listenUDP(netip.AddrPortFrom(loopback, 20963))
+	p := newPorts(within, new(udpio.Counters))
+	foreign, err := udpio.Listen(netip.AddrPortFrom(loopback, 20963), udpio.Options{})
 	if err != nil {
 		t.Skipf("port 20963 is in use: %v", err)
 	}
@@ -81,7 +83,7 @@ func TestPortsPassOverForeign(t *testing.T) {
 
 // A reserved port is bound until it is claimed or its time is over.
 func TestReservation(t *testing.T) {
-	p := newPorts(PortRange{20970, 20971})
+	p := newPorts(PortRange{20970, 20971}, new(udpio.Counters))
 	first, next, err := p.listen(loopback, portPair)
 	if err != nil {
 		t.Skipf("ports 20970 and 20971 are in use: %v", err)
@@ -92,7 +94,7 @@ func TestReservation(t *testing.T) {
 	if _, err := p.claim(token, "bert"); err == nil {
 		t.Error("bert got anna's port")
 	}
-	if other, err := listenUDP(next.at); err == nil {
+	if other, err := udpio.Listen(next.at, udpio.Options{}); err == nil {
 		other.Close()
 		t.Error("the reserved port is not bound")
 	}
@@ -107,7 +109,7 @@ func TestReservation(t *testing.T) {
 	if got, ok := p.take(loopback, anyPort); !ok || got != next.at {
 		t.Errorf("after expiry: got %v, %v, want %v", got, ok, next.at)
 	}
-	other, err := listenUDP(next.at)
+	other, err := udpio.Listen(next.at, udpio.Options{})
 	if err != nil {
 		t.Fatalf("after expiry: %v", err)
 	}

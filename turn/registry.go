@@ -18,18 +18,17 @@ type registry struct {
 	lastID  uint64
 	total   int // reserved and live
 	perUser map[string]int
-	all     map[*allocation]bool
-	// relayed finds allocations by relayed address, as bound and as handed
-	// out; onAddr counts them by address alone.
-	relayed map[netip.AddrPort]*allocation
-	onAddr  map[netip.Addr]int
+	all     map[uint64]*allocation
+	onAddr  map[netip.Addr]int // relayed addresses, by address alone
+
+	// relayed finds relayed addresses, as bound and as handed out.
+	relayed addrIndex[relay]
 }
 
 func newRegistry(maxTotal, maxPerUser int) *registry {
 	return &registry{
 		maxTotal: maxTotal, maxPerUser: maxPerUser,
-		perUser: map[string]int{}, all: map[*allocation]bool{},
-		relayed: map[netip.AddrPort]*allocation{}, onAddr: map[netip.Addr]int{},
+		perUser: map[string]int{}, all: map[uint64]*allocation{}, onAddr: map[netip.Addr]int{},
 	}
 }
 
@@ -70,21 +69,40 @@ func (r *registry) add(a *allocation) {
 	r.lastID++
 	a.id = r.lastID
 	a.tuple = tupleOf(a.id)
-	r.all[a] = true
-	for _, addr := range a.addresses() {
-		r.relayed[addr] = a
-		r.onAddr[addr.Addr()]++
+	r.all[a.id] = a
+	for _, relay := range a.relays {
+		if relay == nil {
+			continue
+		}
+		for _, addr := range relay.addresses() {
+			r.relayed.put(addr, relay)
+			r.onAddr[addr.Addr()]++
+		}
 	}
 }
 
-// remove forgets an allocation and gives its place back.
+// remove forgets an allocation, whose relays end by themselves, and gives its
+// place back.
 func (r *registry) remove(a *allocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cancelLocked(a.user)
-	delete(r.all, a)
-	for _, addr := range a.addresses() {
-		delete(r.relayed, addr)
+	delete(r.all, a.id)
+}
+
+// forget makes a relayed address unknown before its allocation ends.
+func (r *registry) forget(relay *relay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgetLocked(relay)
+}
+
+func (r *registry) forgetLocked(relay *relay) {
+	for _, addr := range relay.addresses() {
+		if r.relayed.find(addr) != relay {
+			continue // forgotten already
+		}
+		r.relayed.remove(addr, relay)
 		if r.onAddr[addr.Addr()]--; r.onAddr[addr.Addr()] == 0 {
 			delete(r.onAddr, addr.Addr())
 		}
@@ -92,7 +110,7 @@ func (r *registry) remove(a *allocation) {
 }
 
 // isRelayed says whether addr is the relayed address of an allocation.
-func (r *registry) isRelayed(addr netip.AddrPort) bool { return r.find(addr) != nil }
+func (r *registry) isRelayed(addr netip.AddrPort) bool { return r.relayed.find(addr) != nil }
 
 // hasRelayed says whether addr has a port that is a relayed address.
 func (r *registry) hasRelayed(addr netip.Addr) bool {
@@ -101,18 +119,10 @@ func (r *registry) hasRelayed(addr netip.Addr) bool {
 	return r.onAddr[addr] > 0
 }
 
-// find returns the allocation with a relayed address, as bound or as handed
-// out, or nil.
-func (r *registry) find(addr netip.AddrPort) *allocation {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.relayed[addr]
-}
-
 func (r *registry) live() []*allocation {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.Collect(maps.Keys(r.all))
+	return slices.Collect(maps.Values(r.all))
 }
 
 func (r *registry) count() (allocations, users int) {

@@ -1,134 +1,98 @@
 package turn
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"signalbox/turn/internal/udpio"
 )
 
-// relayConn is the socket of one relayed address, as pion sees it: creating
-// one begins an allocation, and Close, which pion calls on every path, ends it.
-// Each datagram passes the policy and the permissions here, in both directions.
-// A data plane of our own takes over by reading the socket in place of pion.
-type relayConn struct {
-	server     *Server
+// relay is one relayed address of an allocation: a socket that a loop reads.
+type relay struct {
 	allocation *allocation
-	socket     udpSocket
+	socket     *udpio.Socket
+	local      netip.AddrPort // where socket is bound
+	relayed    netip.AddrPort // how it is handed out
+	once       sync.Once
+}
+
+// end lets go of the address: it is forgotten before the socket goes, and its
+// port is free after, so that in between nobody takes another's socket for a
+// caller's.
+func (r *relay) end() {
+	r.once.Do(func() {
+		s := r.allocation.server
+		s.registry.forget(r)
+		r.socket.Close()
+		s.ports.release(r.local, anyPort)
+	})
+}
+
+// Receive takes a datagram from a peer. The loop calls it.
+func (r *relay) Receive(b *udpio.Batch, d udpio.Datagram) {
+	r.allocation.fromPeer(b, delivery{
+		peer: canonicalPort(d.From), payload: d.Data, tos: d.TOS,
+		meters: [2]*udpio.Meter{&r.allocation.toClient},
+	})
+}
+
+// addresses are those by which others may know a relayed address.
+func (r *relay) addresses() []netip.AddrPort {
+	if r.relayed == r.local {
+		return []netip.AddrPort{r.local}
+	}
+	return []netip.AddrPort{r.local, r.relayed}
+}
+
+// relayConn is an allocation's relayed address as pion sees it: handing one out
+// begins the allocation, and Close, which pion calls on every path, ends it.
+// No data passes through it.
+type relayConn struct {
+	allocation *allocation
 	closed     chan struct{}
 	once       sync.Once
 	begun      bool // pion has it: it will read and close
-
-	// The last peer, for the reader alone: most allocations have one.
-	lastPeer     netip.AddrPort
-	lastPeerAddr *net.UDPAddr
-
-	from, to verdict // on the last peer; from is the reader's, to the gate's
 }
 
 var _ net.PacketConn = (*relayConn)(nil)
 
-// ReadFrom waits for a datagram that the client may have. It returns an error
-// only after Close, since pion ends the allocation on any.
-func (r *relayConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	for failed := 0; ; {
-		n, from, err := r.socket.ReadFromUDPAddrPort(p)
-		switch {
-		case err == nil:
-			failed = 0
-			if peer, ok := r.admit(n == len(p), canonicalPort(from)); ok {
-				r.count(&r.allocation.toClient, &r.server.counters.toClients, n)
-				return n, r.peerAddr(peer), nil
-			}
-		case errors.Is(err, net.ErrClosed):
-			r.allocation.gate.relays.Done()
-			return 0, nil, err
-		default:
-			r.server.counters.readErrors.Add(1)
-			if pause(backoff(failed), r.closed) {
-				failed++
-			}
-		}
-	}
+// ReadFrom returns only after Close, when pion is to forget the allocation.
+func (r *relayConn) ReadFrom([]byte) (int, net.Addr, error) {
+	<-r.closed
+	r.allocation.gate.relays.Done()
+	return 0, nil, net.ErrClosed
 }
 
-// admit decides about a datagram from a peer and returns the address that the
-// client knows this peer by. A datagram that fills the buffer may have been cut.
-func (r *relayConn) admit(full bool, from netip.AddrPort) (netip.AddrPort, bool) {
-	peer := from
-	if other := r.server.registry.find(from); other != nil {
-		peer = other.relayed
-	}
-	switch {
-	case full:
-		r.server.counters.drop(dropOversize)
-	case !r.server.policy.mayReachAgain(peer, &r.from):
-		r.server.counters.drop(dropPeerDenied)
-	case !r.allocation.permitted(peer.Addr()):
-		r.server.counters.drop(dropNoPermission)
-	default:
-		return peer, true
-	}
-	return peer, false
-}
-
-func (r *relayConn) peerAddr(peer netip.AddrPort) *net.UDPAddr {
-	if peer != r.lastPeer {
-		r.lastPeer, r.lastPeerAddr = peer, net.UDPAddrFromAddrPort(peer)
-	}
-	return r.lastPeerAddr
-}
-
-// WriteTo sends a datagram to a peer. Nobody gains from an error here: the
-// client gets none (RFC 8656 §11.2), so a datagram that cannot be sent is
-// counted and forgotten.
-func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
-	peer := canonicalPort(addrPortOf(addr))
-	if !r.server.policy.mayReachAgain(peer, &r.to) {
-		r.server.counters.drop(dropPeerDenied)
-		return len(p), nil
-	}
-	// An address that a NAT has for another caller is reached inside.
-	if other := r.server.registry.find(peer); other != nil {
-		peer = other.local
-	}
-	if _, err := r.socket.WriteToUDPAddrPort(p, peer); err != nil {
-		r.server.counters.drop(dropSendFailed)
-	} else {
-		r.count(&r.allocation.toPeers, &r.server.counters.toPeers, len(p))
-	}
-	return len(p), nil
-}
-
-func (r *relayConn) count(own, total *traffic, bytes int) {
-	own.add(bytes)
-	total.add(bytes)
-}
+// WriteTo is not called: pion sees no data.
+func (r *relayConn) WriteTo(p []byte, _ net.Addr) (int, error) { return len(p), nil }
 
 // Close ends the allocation. It never fails: pion stops closing at an error.
-// The relayed address is forgotten before the socket goes, and its port is
-// free after: in between nobody takes another's socket for a caller's.
 func (r *relayConn) Close() error {
 	r.once.Do(func() {
 		close(r.closed)
-		r.server.ended(r.allocation)
-		r.socket.Close()
-		r.server.ports.free(r.allocation)
+		a := r.allocation
+		a.server.ended(a)
+		for _, relay := range a.relays {
+			if relay != nil {
+				relay.end()
+			}
+		}
+		a.server.ports.free(a)
 		if r.begun {
-			r.allocation.gate.relays.Done()
+			a.gate.relays.Done()
 		}
 	})
 	return nil
 }
 
-// LocalAddr is where the socket is bound.
-func (r *relayConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(r.allocation.local) }
+// LocalAddr is where the first socket is bound.
+func (r *relayConn) LocalAddr() net.Addr {
+	return net.UDPAddrFromAddrPort(r.allocation.first().local)
+}
 
-// SetDeadline and SetReadDeadline do nothing: the allocation's lifetime is the
-// only end of a read, and pion sets none.
-func (r *relayConn) SetDeadline(time.Time) error     { return nil }
-func (r *relayConn) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline bounds the writes to come.
-func (r *relayConn) SetWriteDeadline(t time.Time) error { return r.socket.SetWriteDeadline(t) }
+// The allocation's lifetime is the only end of a read, and pion sets no other.
+func (r *relayConn) SetDeadline(time.Time) error      { return nil }
+func (r *relayConn) SetReadDeadline(time.Time) error  { return nil }
+func (r *relayConn) SetWriteDeadline(time.Time) error { return nil }

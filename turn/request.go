@@ -27,6 +27,7 @@ const (
 // request is one request of a client, from its arrival to its answer.
 type request struct {
 	state  requestState
+	link   link
 	from   netip.AddrPort
 	method stun.Method
 	id     [stun.TransactionIDSize]byte
@@ -41,6 +42,7 @@ type request struct {
 	lifetime   time.Duration
 	peers      []netip.AddrPort
 	channel    uint16
+	only       *relay // what a Refresh is to end, if not the whole allocation
 }
 
 // refusal is why a request is refused: a STUN error code, 0 for not at all.
@@ -48,11 +50,8 @@ type refusal = stun.ErrorCode
 
 // admitRequest takes a request through every check. It is then refused, or
 // left in g.request for pion.
-func (g *gate) admitRequest(from netip.AddrPort) {
-	g.request = request{
-		from: from, method: g.message.Type.Method, id: g.message.TransactionID,
-		allocation: g.allocation(from),
-	}
+func (g *gate) admitRequest() {
+	g.request.allocation = g.request.link.allocation(g.request.from)
 	if code := g.authenticate(time.Now()); code != 0 {
 		g.challenge(code)
 		return
@@ -62,7 +61,22 @@ func (g *gate) admitRequest(from netip.AddrPort) {
 		g.refuse(code)
 		return
 	}
+	if g.request.only != nil {
+		g.endRelay()
+		return
+	}
 	g.request.state = requestReady
+}
+
+// endRelay ends one of the two relayed addresses of an allocation, of which
+// pion knows nothing (RFC 8656 §8.2).
+func (g *gate) endRelay() {
+	r := &g.request
+	r.only.end()
+	g.send([]stun.Setter{
+		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassSuccessResponse),
+		lifetimeAttribute(0), stun.MessageIntegrity(r.key),
+	})
 }
 
 // check holds an authenticated request against the RFC, the policy and the
@@ -96,10 +110,25 @@ func (g *gate) checkRefresh() refusal {
 	if r.lifetime, ok = lifetimeOf(&g.message, true); !ok {
 		return stun.CodeBadRequest
 	}
-	if family, ok := g.familyAsked(r.allocation.local.Addr()); !ok {
+	asked, ok := familyAsked(&g.message, stun.AttrRequestedAddressFamily)
+	switch {
+	case !ok:
 		return stun.CodeBadRequest
-	} else if !family {
+	case asked == 0:
+		return 0
+	}
+	var only *relay
+	switch asked {
+	case familyIPv4:
+		only = r.allocation.relayFor(netip.IPv4Unspecified())
+	case familyIPv6:
+		only = r.allocation.relayFor(netip.IPv6Unspecified())
+	}
+	if only == nil {
 		return stun.CodePeerAddrFamilyMismatch // RFC 8656 §8.2
+	}
+	if r.lifetime == 0 && r.allocation.relayFor(otherFamily(only.local.Addr())) != nil {
+		r.only = only
 	}
 	return 0
 }
@@ -118,7 +147,7 @@ func (g *gate) checkCreatePermission() refusal {
 			return stun.CodePeerAddrFamilyMismatch
 		}
 	}
-	if !r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions) {
+	if _, ok := r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions); !ok {
 		return stun.CodeInsufficientCapacity
 	}
 	return 0
@@ -144,24 +173,34 @@ func (g *gate) checkChannelBind() refusal {
 		return stun.CodePeerAddrFamilyMismatch
 	}
 	r.peers[0] = canonicalPort(r.peers[0])
-	if !r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions) {
+	if _, ok := r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions); !ok {
 		return stun.CodeInsufficientCapacity
 	}
-	return r.allocation.checkChannel(r.channel, r.peers[0], g.server.config.MaxChannels)
+	_, code := r.allocation.checkChannel(r.channel, r.peers[0], g.server.config.MaxChannels)
+	return code
 }
 
-// reaches says whether peer, as the client wrote it, is of the family of the
+// reaches says whether peer, as the client wrote it, is of the family of a
 // relayed address. An IPv4 address in IPv6 notation is of neither.
 func (r *request) reaches(peer netip.AddrPort) bool {
-	return peer.Addr().Is4() == r.allocation.local.Addr().Is4() && canonical(peer.Addr()) == peer.Addr()
+	return r.allocation.relayFor(peer.Addr()) != nil && canonical(peer.Addr()) == peer.Addr()
 }
 
-// familyAsked says whether a REQUESTED-ADDRESS-FAMILY, if there is one, is
-// that of addr; ok is false when it is malformed.
-func (g *gate) familyAsked(addr netip.Addr) (same, ok bool) {
-	value, present, ok := fixed(&g.message, stun.AttrRequestedAddressFamily, 4)
+// familyAsked reads REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY: 0
+// when there is none; ok is false when it is malformed. The family may be one
+// that nobody knows.
+func familyAsked(m *stun.Message, attribute stun.AttrType) (asked byte, ok bool) {
+	value, present, ok := fixed(m, attribute, 4)
 	if !present || !ok {
-		return true, ok
+		return 0, ok
 	}
-	return value[0] == familyIPv4 && addr.Is4() || value[0] == familyIPv6 && addr.Is6(), true
+	return value[0], value[0] != 0
+}
+
+// otherFamily is the unspecified address of the family that addr is not of.
+func otherFamily(addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }

@@ -25,14 +25,16 @@ type sendQueue struct {
 
 func newSendQueue() *sendQueue { return &sendQueue{wake: make(chan struct{}, 1)} }
 
-// push copies message to the end, unless more than room bytes would wait then.
-func (q *sendQueue) push(message []byte, room int) bool {
+// push copies a message to the end, in two parts and with so many zero bytes
+// of padding (3 at most), unless more than room bytes would wait then.
+func (q *sendQueue) push(header, payload []byte, pad, room int) bool {
 	q.mu.Lock()
-	if len(q.pending)+len(message) > room {
+	if len(q.pending)+len(header)+len(payload)+pad > room {
 		q.mu.Unlock()
 		return false
 	}
-	q.pending = append(q.pending, message...)
+	q.pending = append(append(q.pending, header...), payload...)
+	q.pending = append(q.pending, "\x00\x00\x00"[:pad]...)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:

@@ -12,18 +12,27 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-)
 
-// tendEvery is how often the relay looks at the machine's interfaces.
-const tendEvery = 2 * time.Second
+	"signalbox/turn/internal/udpio"
+)
 
 // minSecret is 128 bits, the least that a key shared with nobody should have.
 const minSecret = 16
+
+// maxLoops bounds the threads that move packets, and with them the sockets of
+// each address. The number does not change while the relay runs, or the kernel
+// would give the packets of some clients to another socket than before.
+const maxLoops = 16
+
+// streamBatch is how many packets one stream connection may gather.
+const streamBatch = 64
 
 // Server is a TURN server. New, Run, and Close for one that never ran.
 type Server struct {
@@ -31,8 +40,11 @@ type Server struct {
 	secret     []byte
 	log        *slog.Logger
 	failures   *slog.Logger // limited, for what a stranger can cause
-	sockets    *sockets
-	gates      []*gate // one for each UDP socket
+	clock      clock
+	loops      []*udpio.Loop
+	streams    []*gate // of stream connections
+	nextStream atomic.Uint32
+	batches    sync.Pool // of stream connections; *udpio.Batch
 	policy     *policy
 	registry   *registry
 	ports      *ports
@@ -40,6 +52,11 @@ type Server struct {
 	nonces     *nonces
 	challenges *challengeLimit
 	counters   counters
+	traffic    traffic
+
+	entries  []*entry // of New, then of tend
+	mu       sync.Mutex
+	services []*service
 
 	closeOnce sync.Once
 }
@@ -59,29 +76,41 @@ func New(cfg Config, secret []byte) (*Server, error) {
 		secret:     slices.Clone(secret),
 		log:        cfg.Logger,
 		failures:   limited(cfg.Logger),
+		clock:      clock{time.Now()},
 		registry:   newRegistry(cfg.MaxAllocations, cfg.MaxAllocationsPerUser),
-		ports:      newPorts(cfg.RelayPorts),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 	}
+	s.ports = newPorts(cfg.RelayPorts, &s.counters.sockets)
+	s.batches.New = func() any { return udpio.NewBatch(&s.counters.sockets, streamBatch) }
 	s.policy = &policy{
 		allow: cfg.AllowPeers, deny: cfg.DenyPeers, external: cfg.External, relayed: s.registry,
 	}
-	interfaces, err := readInterfaces()
-	if err != nil {
+	if err := s.bind(); err != nil {
+		s.Close()
 		return nil, err
-	}
-	current := newSite(interfaces, cfg.IgnoreInterfaces)
-	s.policy.site.Store(current)
-	if s.sockets, err = listenAll(cfg.Listen, current, s.log); err != nil {
-		return nil, err
-	}
-	for _, socket := range s.sockets.udp {
-		link := newUDPLink(socket, &s.counters)
-		s.gates = append(s.gates, newGate(s, link, transportUDP, addrPortOf(socket.LocalAddr())))
 	}
 	return s, nil
+}
+
+// bind acquires what New has to.
+func (s *Server) bind() error {
+	for range min(runtime.GOMAXPROCS(0), maxLoops) {
+		loop, err := udpio.NewLoop(&s.counters.sockets)
+		if err != nil {
+			return err
+		}
+		s.loops = append(s.loops, loop)
+		s.streams = append(s.streams, newGate(s))
+	}
+	interfaces, err := readInterfaces()
+	if err != nil {
+		return err
+	}
+	current := newSite(interfaces, s.config.IgnoreInterfaces)
+	s.policy.site.Store(current)
+	return s.openServices(current)
 }
 
 // Run serves until ctx is cancelled and then ends every allocation and
@@ -89,23 +118,33 @@ func New(cfg Config, secret []byte) (*Server, error) {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	for _, gate := range s.gates {
+	for _, loop := range s.loops {
+		g.Go(func() error { return loop.Run(ctx) })
+	}
+	for _, gate := range s.streams {
+		g.Go(func() error { return gate.run(ctx) })
+	}
+	start := func(one *service) {
+		var own context.Context
+		own, one.stop = context.WithCancel(ctx)
 		g.Go(func() error {
-			if err := gate.serve(); err != nil {
-				return fmt.Errorf("serve %v/udp: %w", gate.local, err)
+			if err := s.serve(own, one); err != nil {
+				return fmt.Errorf("serve %v: %w", one.at, err)
 			}
 			return nil
 		})
 	}
-	for _, listener := range s.sockets.tcp {
-		g.Go(func() error {
-			s.accept(ctx, listener)
-			return nil
-		})
+	for _, one := range s.services {
+		start(one)
 	}
+	changes := make(chan struct{}, 1)
 	g.Go(func() error {
-		s.tend(ctx)
-		s.Close()
+		watchAddrs(ctx, changes, s.failures)
+		return nil
+	})
+	g.Go(func() error {
+		s.tend(ctx, changes, start)
+		s.conns.stop()
 		return nil
 	})
 	served, _ := s.Addrs() // the same for TCP
@@ -119,62 +158,122 @@ func (s *Server) Run(ctx context.Context) error {
 // needs it. It may be called more than once.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() {
-		for _, gate := range s.gates {
-			gate.link.close(closeShutdown)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, one := range s.services {
+			one.close()
 		}
-		s.sockets.close()
+		for _, loop := range s.loops {
+			loop.Close()
+		}
 		s.conns.stop()
 	})
 }
 
-// Addrs are the addresses that clients are served on.
+// Addrs are the addresses that clients are served on. They change with those
+// of the box where Config.Listen has a wildcard.
 func (s *Server) Addrs() (udp, tcp []netip.AddrPort) {
-	for _, c := range s.sockets.udp {
-		udp = append(udp, addrPortOf(c.LocalAddr()))
-	}
-	for _, l := range s.sockets.tcp {
-		tcp = append(tcp, addrPortOf(l.Addr()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.services {
+		if one.gone.IsZero() {
+			udp = append(udp, one.at)
+			tcp = append(tcp, one.at)
+		}
 	}
 	return udp, tcp
 }
 
-// tend keeps the relay in step with the machine until ctx is cancelled.
-func (s *Server) tend(ctx context.Context) {
-	ticker := time.NewTicker(tendEvery)
-	defer ticker.Stop()
+// relayAddr is an address to relay on for a client that speaks to local: that
+// one if it is of the wanted family, else one that is served, best on the same
+// interface; invalid for none. Loopback goes with loopback.
+func (s *Server) relayAddr(local netip.Addr, is func(netip.Addr) bool) netip.Addr {
+	if is(local) {
+		return local
+	}
+	at := s.policy.site.Load()
+	var best netip.Addr
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.services {
+		addr := one.at.Addr()
+		if !is(addr) || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
+			continue
+		}
+		if !best.IsValid() || at.interfaces[addr] == at.interfaces[local] && at.interfaces[best] != at.interfaces[local] {
+			best = addr
+		}
+	}
+	return best
+}
+
+// loopFor is the loop that reads the relayed addresses of a client: the one
+// that reads the client, so that both directions stay on one core.
+func (s *Server) loopFor(l link) *udpio.Loop {
+	if udp, ok := l.(*udpLink); ok {
+		return udp.loop
+	}
+	return s.loops[s.nextStream.Add(1)%uint32(len(s.loops))]
+}
+
+// streamGate takes turns among the gates of stream connections.
+func (s *Server) streamGate() *gate {
+	return s.streams[s.nextStream.Add(1)%uint32(len(s.streams))]
+}
+
+func (s *Server) drop(reason dropReason) { s.counters.drop(reason) }
+
+const (
+	// tendEvery is how often the relay looks at the machine's interfaces when
+	// the kernel tells of no change.
+	tendEvery = 2 * time.Second
+	// settleTime is how long after a change it looks: changes come in groups.
+	settleTime = 50 * time.Millisecond
+	// retryEvery is how often it tries an address that is not usable yet, as
+	// an IPv6 one is while it is checked for duplicates (RFC 4862 §5.4).
+	retryEvery = 250 * time.Millisecond
+)
+
+// tend keeps the relay in step with the machine until ctx is cancelled. start
+// serves a new address.
+func (s *Server) tend(ctx context.Context, changes <-chan struct{}, start func(*service)) {
+	timer := time.NewTimer(tendEvery)
+	defer timer.Stop()
 	for {
-		s.extendWrites(time.Now().Add(udpWriteTimeout))
 		select {
-		case now := <-ticker.C:
-			s.lookAround()
+		case <-changes:
+			timer.Reset(settleTime)
+		case now := <-timer.C:
+			opened, again := s.lookAround(now)
+			for _, one := range opened {
+				s.log.Info("address served", "component", "turn", "conn", one.at)
+				start(one)
+			}
 			s.ports.expire(now)
+			if again {
+				timer.Reset(retryEvery)
+			} else {
+				timer.Reset(tendEvery)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// extendWrites moves the write deadline of every UDP socket.
-func (s *Server) extendWrites(deadline time.Time) {
-	for _, socket := range s.sockets.udp {
-		_ = socket.SetWriteDeadline(deadline) // fails on a closed socket only
-	}
-	for _, a := range s.registry.live() {
-		_ = a.relay.SetWriteDeadline(deadline)
-	}
-}
-
 // lookAround takes note of the networks that are attached now. While they
 // cannot be listed, those of before count.
-func (s *Server) lookAround() {
+func (s *Server) lookAround(now time.Time) (opened []*service, again bool) {
 	interfaces, err := readInterfaces()
 	if err != nil {
 		s.failures.Warn("interfaces not listed", "err", err)
-		return
+		return nil, false
 	}
 	next := newSite(interfaces, s.config.IgnoreInterfaces)
-	before := s.policy.site.Swap(next)
-	if !slices.Equal(before.networks, next.networks) {
+	before := s.policy.site.Load()
+	if !before.equal(next) {
+		s.policy.site.Store(next)
 		s.log.Info("attached networks changed", "component", "turn", "site", next.networks)
 	}
+	return s.follow(next, now)
 }

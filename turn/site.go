@@ -2,6 +2,7 @@ package turn
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path"
@@ -40,16 +41,17 @@ func readInterfaces() ([]iface, error) {
 
 // site is what is attached to the box at one moment. It does not change.
 type site struct {
-	own        map[netip.Addr]bool // every address of the box, on ignored interfaces too
-	unicast    []netip.Addr        // those a wildcard listener serves
-	networks   []netip.Prefix      // attached networks with room for a neighbour
-	broadcasts map[netip.Addr]bool // first and last address of each attached IPv4 network
+	own        map[netip.Addr]bool   // every address of the box, on ignored interfaces too
+	unicast    []netip.Addr          // those a wildcard listener serves
+	interfaces map[netip.Addr]string // the interface that each of unicast is on
+	networks   []netip.Prefix        // attached networks with room for a neighbour
+	broadcasts map[netip.Addr]bool   // first and last address of each attached IPv4 network
 }
 
 // newSite reads the state of the box out of its interfaces, leaving out what
 // the patterns in ignore match.
 func newSite(interfaces []iface, ignore []string) *site {
-	s := &site{own: map[netip.Addr]bool{}, broadcasts: map[netip.Addr]bool{}}
+	s := &site{own: map[netip.Addr]bool{}, broadcasts: map[netip.Addr]bool{}, interfaces: map[netip.Addr]string{}}
 	for _, i := range interfaces {
 		ignored := slices.ContainsFunc(ignore, func(pattern string) bool {
 			match, _ := path.Match(pattern, i.name)
@@ -58,19 +60,20 @@ func newSite(interfaces []iface, ignore []string) *site {
 		for _, p := range i.prefixes {
 			s.own[p.Addr()] = true
 			if i.up && !ignored {
-				s.attach(p)
+				s.attach(i.name, p)
 			}
 		}
 	}
 	return s
 }
 
-func (s *site) attach(p netip.Prefix) {
+func (s *site) attach(name string, p netip.Prefix) {
 	addr := p.Addr()
 	if addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified() {
 		return
 	}
 	s.unicast = append(s.unicast, addr)
+	s.interfaces[addr] = name
 	if addr.IsLoopback() || p.IsSingleIP() {
 		return
 	}
@@ -82,6 +85,12 @@ func (s *site) attach(p netip.Prefix) {
 		s.broadcasts[network.Addr()] = true
 		s.broadcasts[lastOf(network)] = true
 	}
+}
+
+// equal says whether nothing has changed.
+func (s *site) equal(other *site) bool {
+	return maps.Equal(s.own, other.own) && maps.Equal(s.interfaces, other.interfaces) &&
+		maps.Equal(s.broadcasts, other.broadcasts) && slices.Equal(s.networks, other.networks)
 }
 
 // lastOf is the highest address of an IPv4 network.

@@ -87,18 +87,82 @@ func TestTwoSites(t *testing.T) {
 	}
 }
 
-// A network that is plugged in later is part of the site within seconds.
+// An address that comes while the relay runs is served within a second, by UDP
+// and TCP, and its network is part of the site; nothing was restarted. One that
+// goes for a moment ends no call.
 func TestNetworkComesAndGoes(t *testing.T) {
 	lab := netlab.New(t, "box", "tablet")
-	box := lab.Host("box")
+	box, robot := lab.Host("box"), lab.Host("robot")
 	startBox(t, box, turn.Default())
 	a := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(box.IPv4(), 3478).String())
-	a.Allocate()
-	robot := netip.MustParseAddrPort("10.78.1.9:5000")
-	want(t, "before", a.Permit(robot), 403)
-	link := box.Attach(lab.Segment("plant", "10.78.1.0/24"), "10.78.1.1")
-	turntest.Until(t, "permission after the cable was plugged in", func() bool { return a.Permit(robot) == 0 })
+	relayedA := a.Allocate()
+	robotPeer := netip.MustParseAddrPort("10.78.1.9:5000")
+	want(t, "before", a.Permit(robotPeer), 403)
+
+	plant := lab.Segment("plant", "10.78.1.0/24", "fd78::/64")
+	robot.Attach(plant)
+	link := box.Attach(plant)
+	plugged := time.Now()
+	for _, addr := range []netip.Addr{link.IPv4(), link.IPv6()} {
+		at := netip.AddrPortFrom(addr, 3478).String()
+		turntest.Until(t, at, func() bool {
+			conn, err := robot.DialContext(t.Context(), "tcp", at)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
+		})
+	}
+	// Attach has waited for the duplicate address detection of IPv6.
+	if took := time.Since(plugged); took > time.Second {
+		t.Errorf("the new addresses were served after %v, want a second at most", took)
+	}
+	want(t, "permission", a.Permit(robotPeer), 0)
 	want(t, "ssh at the new address of the box", a.Permit(netip.AddrPortFrom(link.IPv4(), 22)), 403)
+	b := dialFrom(t, robot, "udp", netip.AddrPortFrom(link.IPv4(), 3478).String())
+	relayedB := b.Allocate()
+	want(t, "relayed on", relayedB.Addr(), link.IPv4())
+	want(t, "permission", b.Permit(relayedA), 0)
+	want(t, "channel", a.Bind(0x4000, relayedB), 0)
+	hello := func(what string) {
+		t.Helper()
+		a.SendChannel(0x4000, []byte(what))
+		want(t, "at the robot", receive(t, b), turntest.Datagram{Peer: relayedA, Data: what})
+	}
+	hello("hello")
+
+	address := netip.PrefixFrom(link.IPv4(), 24).String()
+	link.DelAddr(address)
+	turntest.Until(t, "refusal without the network", func() bool { return a.Permit(robotPeer) == 403 })
+	link.AddAddr(address)
+	turntest.Until(t, "permission with it", func() bool { return a.Permit(robotPeer) == 0 })
+	hello("after a moment without the address")
 	link.Remove()
-	turntest.Until(t, "refusal after it was pulled", func() bool { return a.Permit(robot) == 403 })
+	turntest.Until(t, "refusal after the cable was pulled", func() bool { return a.Permit(robotPeer) == 403 })
+}
+
+// Two callers meet inside the relay when a firewall leaves the clients' port
+// open and nothing else, be it UDP or TCP.
+func TestOnlyTheClientsPort(t *testing.T) {
+	for _, network := range transports {
+		t.Run(network, func(t *testing.T) {
+			lab := netlab.New(t, "box", "tablet", "robot")
+			box := lab.Host("box")
+			startBox(t, box, turn.Default())
+			firewall := "table inet f { chain i { type filter hook input priority 0; policy drop; iif lo accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; " +
+				network + " dport 3478 accept; }\n}"
+			if out, err := box.Command(t.Context(), "nft", firewall).CombinedOutput(); err != nil {
+				t.Skipf("nft: %v: %s", err, out)
+			}
+			at := netip.AddrPortFrom(box.IPv4(), 3478).String()
+			a, b := dialFrom(t, lab.Host("tablet"), network, at), dialFrom(t, lab.Host("robot"), network, at)
+			relayedA, relayedB := a.Allocate(), b.Allocate()
+			want(t, "channel", a.Bind(0x4000, relayedB), 0)
+			want(t, "channel", b.Bind(0x4001, relayedA), 0)
+			a.SendChannel(0x4000, []byte("hello"))
+			want(t, "at the robot", receive(t, b), turntest.Datagram{Channel: 0x4001, Data: "hello"})
+			b.SendTo(relayedA, []byte("back"))
+			want(t, "at the tablet", receive(t, a), turntest.Datagram{Channel: 0x4000, Data: "back"})
+		})
+	}
 }

@@ -2,13 +2,14 @@ package turn
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"signalbox/turn/internal/udpio"
 )
 
 // dropReason says why a message or datagram went no further. The names are
@@ -24,14 +25,19 @@ const (
 	dropNoPermission                    // data to or from a peer without a permission
 	dropPeerDenied                      // data to or from a peer that the policy refuses
 	dropChallengeRate                   // an unauthenticated request over MaxChallenges
+	dropNoFamily                        // data for a peer of a family without a relayed address
+	dropRequestQueue                    // more requests than are answered at this pace
 	dropQueueFull                       // a TCP client reads more slowly than its peers send
+	dropSendBuffer                      // the network takes less than peers or clients send
+	dropReceiveBuffer                   // the relay reads more slowly than others send to it
 	dropSendFailed                      // the kernel refused to send
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"malformed", "oversize", "unexpected", "no_allocation", "no_channel", "no_permission",
-	"peer_denied", "challenge_rate", "queue_full", "send_failed",
+	"peer_denied", "challenge_rate", "no_family", "request_queue", "queue_full", "send_buffer", "receive_buffer",
+	"send_failed",
 }
 
 func (r dropReason) String() string { return dropNames[r] }
@@ -70,13 +76,11 @@ var refusalCodes = [...]stun.ErrorCode{
 type counters struct {
 	bindings     atomic.Uint64
 	created      atomic.Uint64
-	toPeers      traffic
-	toClients    traffic
 	refused      [len(refusalCodes)]atomic.Uint64
 	dropped      [dropReasons]atomic.Uint64
 	closed       [closeReasons]atomic.Uint64
 	acceptErrors atomic.Uint64
-	readErrors   atomic.Uint64
+	sockets      udpio.Counters // drops of these are added to dropped
 }
 
 func (c *counters) drop(reason dropReason) { c.dropped[reason].Add(1) }
@@ -87,16 +91,25 @@ func (c *counters) refuse(code stun.ErrorCode) {
 	}
 }
 
-// traffic counts what was relayed in one direction.
-type traffic struct{ packets, bytes atomic.Uint64 }
-
-func (t *traffic) add(bytes int) {
-	t.packets.Add(1)
-	t.bytes.Add(uint64(bytes))
+// traffic counts what was relayed, by transport between client and relay.
+type traffic struct {
+	udp, tcp, tls struct{ toPeers, toClients udpio.Meter }
 }
 
-func (t *traffic) snapshot() Traffic {
-	return Traffic{Packets: t.packets.Load(), Bytes: t.bytes.Load()}
+func (t *traffic) of(transport string) (toPeers, toClients *udpio.Meter) {
+	switch transport {
+	case transportUDP:
+		return &t.udp.toPeers, &t.udp.toClients
+	case transportTCP:
+		return &t.tcp.toPeers, &t.tcp.toClients
+	}
+	return &t.tls.toPeers, &t.tls.toClients
+}
+
+func snapshot(m *udpio.Meter) Traffic { return Traffic{Packets: m.Packets(), Bytes: m.Bytes()} }
+
+func (t Traffic) plus(other Traffic) Traffic {
+	return Traffic{t.Packets + other.Packets, t.Bytes + other.Bytes}
 }
 
 // Traffic is what was relayed in one direction: the payload, without the
@@ -106,6 +119,12 @@ type Traffic struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
+// TransportTraffic is the traffic of the clients of one transport.
+type TransportTraffic struct {
+	ToPeers   Traffic `json:"to_peers"`
+	ToClients Traffic `json:"to_clients"`
+}
+
 // Stats is the state of a relay at one moment. Counters run since New. Every
 // name that a map may hold is always there, so that it can be exported as it is.
 type Stats struct {
@@ -113,13 +132,16 @@ type Stats struct {
 	Users       int `json:"users"`       // subjects that have one now
 	Conns       int `json:"conns"`       // TCP connections now
 
-	Bindings  uint64            `json:"bindings"` // STUN Binding requests answered
-	Created   uint64            `json:"created"`  // allocations
-	ToPeers   Traffic           `json:"to_peers"`
-	ToClients Traffic           `json:"to_clients"`
-	Refused   map[int]uint64    `json:"refused"` // error responses, by STUN error code
-	Dropped   map[string]uint64 `json:"dropped"` // messages and datagrams, by reason
-	Closed    map[string]uint64 `json:"closed"`  // TCP connections, by reason
+	Bindings  uint64  `json:"bindings"` // STUN Binding requests answered
+	Created   uint64  `json:"created"`  // allocations
+	ToPeers   Traffic `json:"to_peers"`
+	ToClients Traffic `json:"to_clients"`
+	// Transports is the same by transport between client and relay: udp, tcp, tls.
+	Transports map[string]TransportTraffic `json:"transports"`
+	Segmented  uint64                      `json:"segmented"` // packets sent as part of a batch (UDP GSO)
+	Refused    map[int]uint64              `json:"refused"`   // error responses, by STUN error code
+	Dropped    map[string]uint64           `json:"dropped"`   // messages and datagrams, by reason
+	Closed     map[string]uint64           `json:"closed"`    // TCP connections, by reason
 
 	AcceptErrors uint64 `json:"accept_errors"` // of TCP listeners, each survived
 	ReadErrors   uint64 `json:"read_errors"`   // of UDP sockets, each survived
@@ -131,13 +153,13 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Bindings:     c.bindings.Load(),
 		Created:      c.created.Load(),
-		ToPeers:      c.toPeers.snapshot(),
-		ToClients:    c.toClients.snapshot(),
+		Transports:   map[string]TransportTraffic{},
+		Segmented:    c.sockets.Segmented.Load(),
 		Refused:      map[int]uint64{},
 		Dropped:      map[string]uint64{},
 		Closed:       map[string]uint64{},
 		AcceptErrors: c.acceptErrors.Load(),
-		ReadErrors:   c.readErrors.Load(),
+		ReadErrors:   c.sockets.ReadErrors.Load(),
 	}
 	stats.Allocations, stats.Users = s.registry.count()
 	stats.Conns = s.conns.count()
@@ -147,6 +169,18 @@ func (s *Server) Stats() Stats {
 	for i, name := range dropNames {
 		stats.Dropped[name] = c.dropped[i].Load()
 	}
+	for reason, n := range map[dropReason]*atomic.Uint64{
+		dropOversize: &c.sockets.Oversize, dropReceiveBuffer: &c.sockets.Overflowed,
+		dropSendBuffer: &c.sockets.BufferFull, dropSendFailed: &c.sockets.SendFailed,
+	} {
+		stats.Dropped[reason.String()] += n.Load()
+	}
+	for _, transport := range []string{transportUDP, transportTCP, transportTLS} {
+		toPeers, toClients := s.traffic.of(transport)
+		t := TransportTraffic{snapshot(toPeers), snapshot(toClients)}
+		stats.Transports[transport] = t
+		stats.ToPeers, stats.ToClients = stats.ToPeers.plus(t.ToPeers), stats.ToClients.plus(t.ToClients)
+	}
 	for i, name := range closeNames {
 		stats.Closed[name] = c.closed[i].Load()
 	}
@@ -155,18 +189,18 @@ func (s *Server) Stats() Stats {
 
 // AllocationInfo describes one allocation.
 type AllocationInfo struct {
-	ID          uint64         `json:"id"`
-	User        string         `json:"user"`      // subject of the credential
-	Transport   string         `json:"transport"` // between client and relay: udp or tcp
-	Client      netip.AddrPort `json:"client"`
-	Server      netip.AddrPort `json:"server"` // the address of the relay that the client speaks to
-	Relayed     netip.AddrPort `json:"relayed"`
-	Created     time.Time      `json:"created"`
-	Expires     time.Time      `json:"expires"`
-	Permissions []netip.Addr   `json:"permissions"`
-	Channels    int            `json:"channels"`
-	ToPeers     Traffic        `json:"to_peers"`
-	ToClient    Traffic        `json:"to_client"`
+	ID          uint64           `json:"id"`
+	User        string           `json:"user"`      // subject of the credential
+	Transport   string           `json:"transport"` // between client and relay: udp or tcp
+	Client      netip.AddrPort   `json:"client"`
+	Server      netip.AddrPort   `json:"server"`  // the address of the relay that the client speaks to
+	Relayed     []netip.AddrPort `json:"relayed"` // one, or one of each family
+	Created     time.Time        `json:"created"`
+	Expires     time.Time        `json:"expires"`
+	Permissions []netip.Addr     `json:"permissions"`
+	Channels    int              `json:"channels"`
+	ToPeers     Traffic          `json:"to_peers"`
+	ToClient    Traffic          `json:"to_client"`
 }
 
 // Allocations lists what is allocated now, oldest first.
@@ -181,17 +215,19 @@ func (s *Server) Allocations() []AllocationInfo {
 }
 
 func (a *allocation) info() AllocationInfo {
-	now := time.Now()
+	info := AllocationInfo{
+		ID: a.id, User: a.user, Transport: a.link.transport(),
+		Client: a.client, Server: a.link.local(), Created: a.created,
+		ToPeers: snapshot(&a.toPeers), ToClient: snapshot(&a.toClient),
+	}
+	for _, r := range a.relays {
+		if r != nil && !r.socket.Closed() {
+			info.Relayed = append(info.Relayed, r.relayed)
+		}
+	}
+	info.Permissions, info.Channels = a.list()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	info := AllocationInfo{
-		ID: a.id, User: a.user, Transport: a.gate.transport,
-		Client: a.client, Server: a.gate.local, Relayed: a.relayed,
-		Created: a.created, Expires: a.expires,
-		ToPeers: a.toPeers.snapshot(), ToClient: a.toClient.snapshot(),
-	}
-	a.expireLocked(now)
-	info.Permissions = slices.SortedFunc(maps.Keys(a.permissions), netip.Addr.Compare)
-	info.Channels = len(a.channels)
+	info.Expires = a.expires
 	return info
 }

@@ -1,6 +1,8 @@
 package turn
 
 import (
+	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -8,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"signalbox/turn/internal/udpio"
 )
 
 // Deadlines of a TCP connection. Without them one client that sends or reads a
@@ -23,17 +27,20 @@ const (
 	tcpWriteTimeout = 10 * time.Second
 )
 
-// tcpLink is one TCP connection: a reader, which is the goroutine that calls
-// read, and a writer, writeLoop.
+// tcpLink is one TCP or TLS connection: a reader, which is the goroutine that
+// calls serve, and a writer, writeLoop.
 type tcpLink struct {
-	conn     net.Conn
-	remote   netip.AddrPort
-	counters *counters
-	frames   framer
-	queue    *sendQueue
-	closed   chan struct{}
-	once     sync.Once
-	signedIn atomic.Bool // there has been an allocation
+	server         *Server
+	gate           *gate
+	conn           net.Conn
+	served, remote netip.AddrPort
+	label          string
+	current        atomic.Pointer[allocation] // the client's
+	frames         framer
+	queue          *sendQueue
+	closed         chan struct{}
+	once           sync.Once
+	signedIn       atomic.Bool // there has been an allocation
 
 	mu        sync.Mutex
 	allocated bool
@@ -41,33 +48,93 @@ type tcpLink struct {
 	slowUntil time.Time // of the message that is arriving; zero between messages
 }
 
-func newTCPLink(conn net.Conn, remote netip.AddrPort, c *counters) *tcpLink {
-	return &tcpLink{
-		conn: conn, remote: remote, counters: c,
+func newTCPLink(s *Server, conn net.Conn) *tcpLink {
+	l := &tcpLink{
+		server: s, gate: s.streamGate(), conn: conn, label: transportTCP,
+		served: addrPortOf(conn.LocalAddr()), remote: addrPortOf(conn.RemoteAddr()),
 		queue: newSendQueue(), closed: make(chan struct{}),
 		idleUntil: time.Now().Add(allocateTimeout),
 	}
+	if _, secure := conn.(*tls.Conn); secure {
+		l.label = transportTLS
+	}
+	return l
 }
 
-func (l *tcpLink) read(p []byte) (int, netip.AddrPort, bool) {
+func (l *tcpLink) transport() string     { return l.label }
+func (l *tcpLink) local() netip.AddrPort { return l.served }
+
+func (l *tcpLink) allocation(netip.AddrPort) *allocation { return l.current.Load() }
+
+func (l *tcpLink) setAllocated(a *allocation) {
+	l.current.Store(a)
+	l.signedIn.Store(true)
+	l.setIdle(true)
+}
+
+func (l *tcpLink) setEnded(a *allocation) {
+	if l.current.CompareAndSwap(a, nil) {
+		l.setIdle(false)
+	}
+}
+
+// serve reads messages until the connection ends, and ends the allocation of
+// its client. Data goes on at once, requests wait until the gate takes them.
+func (l *tcpLink) serve() {
+	batch := l.server.batches.Get().(*udpio.Batch)
+	defer l.server.batches.Put(batch)
+	for {
+		frame, err := l.next(batch)
+		if err != nil {
+			l.close(l.endReason(err))
+			break
+		}
+		l.receive(batch, frame)
+	}
+	if a := l.current.Load(); a != nil {
+		_ = a.conn.Close() // never fails
+	}
+}
+
+// next waits for the next message. What those before it caused is sent before
+// it waits.
+func (l *tcpLink) next(batch *udpio.Batch) ([]byte, error) {
 	for {
 		passedOver := l.frames.oversize
 		frame, err := l.frames.next(l.signedIn.Load())
 		for range l.frames.oversize - passedOver {
-			l.counters.drop(dropOversize)
+			l.server.drop(dropOversize)
 		}
 		if frame != nil {
 			l.setSlow(false)
-			return copy(p, frame), l.remote, true
-		}
-		if err == nil {
-			l.setSlow(l.frames.partial())
-			err = l.frames.fill(l.conn)
+			return frame, nil
 		}
 		if err != nil {
-			l.close(l.endReason(err))
-			return 0, netip.AddrPort{}, false
+			return nil, err
 		}
+		batch.Flush()
+		l.setSlow(l.frames.partial())
+		if err := l.frames.fill(l.conn); err != nil {
+			return nil, err
+		}
+		batch.Begin(time.Now())
+	}
+}
+
+func (l *tcpLink) receive(batch *udpio.Batch, frame []byte) {
+	a := l.current.Load()
+	isChannel := frame[0]&0xC0 == 0x40
+	switch {
+	case isChannel || binary.BigEndian.Uint16(frame) == sendType:
+		if a == nil {
+			l.server.drop(dropNoAllocation)
+		} else if isChannel {
+			a.channelData(batch, frame, 0)
+		} else {
+			a.sendIndication(batch, frame, 0)
+		}
+	default:
+		l.gate.offerWait(l, l.remote, frame, l.closed)
 	}
 }
 
@@ -85,10 +152,7 @@ func (l *tcpLink) setSlow(partial bool) {
 	l.setDeadlineLocked()
 }
 
-func (l *tcpLink) setAllocated(allocated bool) {
-	if allocated {
-		l.signedIn.Store(true)
-	}
+func (l *tcpLink) setIdle(allocated bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.allocated = allocated
@@ -107,7 +171,7 @@ func (l *tcpLink) setDeadlineLocked() {
 func (l *tcpLink) endReason(err error) closeReason {
 	switch {
 	case errors.Is(err, errNotTURN):
-		l.counters.drop(dropMalformed)
+		l.server.counters.drop(dropMalformed)
 		return closeNotTURN
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return closeByClient
@@ -120,17 +184,30 @@ func (l *tcpLink) endReason(err error) closeReason {
 	return closeIdle
 }
 
-func (l *tcpLink) write(message []byte, _ netip.AddrPort, response bool) {
-	room := 0
+// respond may use room that is kept from data.
+func (l *tcpLink) respond(message []byte, _ netip.AddrPort) {
+	if !l.queue.push(message, nil, 0, l.room()+responseRoom) {
+		l.server.drop(dropQueueFull)
+	}
+}
+
+func (l *tcpLink) deliver(_ *udpio.Batch, _ netip.AddrPort, d delivery) {
+	var header [dataHeader6]byte
+	if !l.queue.push(d.appendHeader(header[:0]), d.payload, -len(d.payload)&3, l.room()) {
+		l.server.drop(dropQueueFull)
+		return
+	}
+	for _, m := range d.meters {
+		m.Add(1, len(d.payload))
+	}
+}
+
+// room is how much may wait for the client.
+func (l *tcpLink) room() int {
 	if l.signedIn.Load() {
-		room += maxQueued
+		return maxQueued
 	}
-	if response {
-		room += responseRoom
-	}
-	if !l.queue.push(message, room) {
-		l.counters.drop(dropQueueFull)
-	}
+	return 0
 }
 
 // writeLoop sends what is queued until the link is closed.
@@ -167,7 +244,7 @@ func (l *tcpLink) flush() error {
 
 func (l *tcpLink) close(reason closeReason) {
 	l.once.Do(func() {
-		l.counters.closed[reason].Add(1)
+		l.server.counters.closed[reason].Add(1)
 		close(l.closed)
 		l.conn.Close()
 	})

@@ -1,9 +1,8 @@
 package turn
 
 import (
-	"errors"
+	"context"
 	"net"
-	"net/netip"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,6 +20,7 @@ type pipe struct {
 	began  time.Time
 	served chan struct{}
 	others sync.WaitGroup
+	gates  sync.WaitGroup
 }
 
 // addressed gives a pipe the addresses of a TCP connection.
@@ -31,21 +31,23 @@ func (addressed) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(memClien
 
 func inPipe(t *testing.T, test func(t *testing.T, p *pipe)) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("127.0.0.0/8")}, make([]byte, 16))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
+		s := newMemServer(t)
 		client, serverEnd := net.Pipe()
 		p := &pipe{t: t, server: s, client: client, began: time.Now(), served: make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		for _, g := range s.streams {
+			p.gates.Go(func() { _ = g.run(ctx) })
+		}
 		go func() {
 			defer close(p.served)
-			s.serveTCP(addressed{serverEnd})
+			s.ServeConn(addressed{serverEnd})
 		}()
 		test(t, p)
 		client.Close()
 		<-p.served
 		p.others.Wait()
+		stop()
+		p.gates.Wait()
 	})
 }
 
@@ -129,13 +131,12 @@ func TestStuckConnectionEnds(t *testing.T) {
 // With an allocation the connection lives as long as that does, and a minute.
 func TestConnectionOutlivesAllocation(t *testing.T) {
 	inPipe(t, func(t *testing.T, p *pipe) {
-		p.server.ports.bind = func(netip.AddrPort) (udpSocket, error) { return newMemSocket(), nil }
 		user := p.server.Credential("tester", time.Hour)
 		nonce := p.server.nonces.issue(memClient, time.Now())
 		key := longTermKey(user.Username, "signalbox", user.Password)
 		p.drain()
 		if _, err := p.client.Write(stun.MustBuild(stun.TransactionID, allocateRequest,
-			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}},
+			allocateUDP,
 			stun.NewUsername(user.Username), stun.NewRealm("signalbox"), stun.NewNonce(nonce),
 			stun.MessageIntegrity(key)).Raw); err != nil {
 			t.Fatal(err)
@@ -152,31 +153,33 @@ func TestConnectionOutlivesAllocation(t *testing.T) {
 // response still finds room. Before the client signs in there is room for a
 // few responses and no more.
 func TestQueuedBytesAreBounded(t *testing.T) {
-	var c counters
+	s := newMemServer(t)
 	client, serverEnd := net.Pipe()
 	defer client.Close()
-	l := newTCPLink(serverEnd, memClient, &c)
+	l := newTCPLink(s, addressed{serverEnd})
 	defer l.close(closeShutdown)
-	frame := make([]byte, 1200)
-	fill := func(response bool, want int) {
+	media := delivery{channel: minChannel, payload: make([]byte, 1196)}
+	respond := func() { l.respond(make([]byte, 1200), memClient) }
+	deliver := func() { l.deliver(nil, memClient, media) }
+	fill := func(send func(), want int) {
 		t.Helper()
-		dropped := c.dropped[dropQueueFull].Load()
-		for c.dropped[dropQueueFull].Load() == dropped {
-			l.write(frame, netip.AddrPort{}, response)
+		dropped := s.counters.dropped[dropQueueFull].Load()
+		for s.counters.dropped[dropQueueFull].Load() == dropped {
+			send()
 		}
-		if got := len(l.queue.pending); got > want || got < want-len(frame) {
+		if got := len(l.queue.pending); got > want || got < want-1200 {
 			t.Errorf("%d bytes wait, want about %d", got, want)
 		}
 	}
-	fill(false, 0)
-	fill(true, responseRoom)
-	l.setAllocated(true)
-	fill(false, maxQueued)
-	fill(true, maxQueued+responseRoom)
+	fill(deliver, 0)
+	fill(respond, responseRoom)
+	l.setAllocated(new(allocation))
+	fill(deliver, maxQueued)
+	fill(respond, maxQueued+responseRoom)
 	if taken := l.queue.take(); len(taken) < maxQueued || l.queue.take() != nil {
 		t.Errorf("took %d bytes at once", len(taken))
 	}
-	fill(false, maxQueued)
+	fill(deliver, maxQueued)
 }
 
 // failing fails a number of times before it works.
@@ -195,16 +198,20 @@ func (f *failing) Accept() (net.Conn, error) {
 
 // Running out of file descriptors ended a listener of pion v3 for good (F4).
 func TestAcceptSurvivesErrors(t *testing.T) {
-	s, err := New(Config{Listen: []string{"127.0.0.1:0"}}, make([]byte, 16))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newMemServer(t)
+	listener := s.services[0].tcp
 	accepted := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var gates sync.WaitGroup
+	for _, g := range s.streams {
+		gates.Go(func() { _ = g.run(ctx) })
+	}
 	go func() {
 		defer close(accepted)
-		s.accept(t.Context(), &failing{Listener: s.sockets.tcp[0], left: 4})
+		s.accept(ctx, &failing{Listener: listener, left: 4})
 	}()
-	conn, err := net.Dial("tcp", s.sockets.tcp[0].Addr().String())
+	conn, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,46 +223,11 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 100)); err != nil {
 		t.Errorf("no answer after errors: %v", err)
 	}
+	stop()
 	s.Close()
 	<-accepted
+	gates.Wait()
 	if got := s.counters.acceptErrors.Load(); got != 4 {
 		t.Errorf("%d errors counted, want 4", got)
 	}
-}
-
-// unwell is a socket whose reads fail now and then.
-type unwell struct {
-	*memSocket
-	errs []error
-}
-
-func (u *unwell) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
-	if len(u.errs) > 0 {
-		err := u.errs[0]
-		u.errs = u.errs[1:]
-		return 0, netip.AddrPort{}, err
-	}
-	return u.memSocket.ReadFromUDPAddrPort(p)
-}
-
-// Any read error ended a UDP listener of pion v3 for good (F4).
-func TestUDPSurvivesErrors(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c counters
-		socket := &unwell{newMemSocket(), []error{syscall.ENETDOWN, syscall.ENOBUFS, errors.New("strange")}}
-		l := newUDPLink(socket, &c)
-		go func() { socket.in <- memDatagram{memClient, []byte("hello")} }()
-		p := make([]byte, readRoom)
-		n, from, ok := l.read(p)
-		if !ok || string(p[:n]) != "hello" || from != memClient {
-			t.Errorf("got %q from %v, %v", p[:n], from, ok)
-		}
-		if got := c.readErrors.Load(); got != 3 {
-			t.Errorf("%d errors counted, want 3", got)
-		}
-		l.close(closeShutdown)
-		if _, _, ok := l.read(p); ok {
-			t.Error("read after close")
-		}
-	})
 }

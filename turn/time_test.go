@@ -1,88 +1,39 @@
 package turn
 
 import (
-	"net"
-	"net/netip"
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"signalbox/turn/internal/udpio"
 )
 
-// memSocket is a UDP socket in memory, so that hours pass in no time.
-type memSocket struct {
-	in, out chan memDatagram
-	closed  chan struct{}
-}
-
-type memDatagram struct {
-	addr netip.AddrPort
-	data []byte
-}
-
-func newMemSocket() *memSocket {
-	return &memSocket{in: make(chan memDatagram), out: make(chan memDatagram, 16), closed: make(chan struct{})}
-}
-
-func (s *memSocket) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
-	select {
-	case d := <-s.in:
-		return copy(p, d.data), d.addr, nil
-	case <-s.closed:
-		return 0, netip.AddrPort{}, net.ErrClosed
-	}
-}
-
-func (s *memSocket) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
-	s.out <- memDatagram{to, append([]byte(nil), p...)}
-	return len(p), nil
-}
-
-func (s *memSocket) SetWriteDeadline(time.Time) error { return nil }
-
-func (s *memSocket) Close() error {
-	close(s.closed)
-	return nil
-}
-
-// memRelay is a relay with one client and one relayed address in memory.
+// memRelay is a relay with one client, whose requests are answered.
 type memRelay struct {
 	t      *testing.T
 	server *Server
 	gate   *gate
-	client *memSocket
-	relay  *memSocket
+	link   *memLink
 	nonce  string
 	user   Credential
 }
 
-var (
-	memClient = netip.MustParseAddrPort("192.0.2.1:1111")
-	memPeer   = netip.MustParseAddrPort("127.0.0.1:7777")
-)
-
 // inMemory runs test in a bubble where time is not real.
 func inMemory(t *testing.T, test func(t *testing.T, r *memRelay)) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("127.0.0.0/8")}, make([]byte, 16))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &memRelay{t: t, server: s, client: newMemSocket(), user: s.Credential("tester", 1000*time.Hour)}
-		s.ports.bind = func(netip.AddrPort) (udpSocket, error) {
-			r.relay = newMemSocket()
-			return r.relay, nil
-		}
-		r.gate = newGate(s, newUDPLink(r.client, &s.counters), transportUDP, netip.MustParseAddrPort("127.0.0.1:3478"))
+		s := newMemServer(t)
+		r := &memRelay{t: t, server: s, gate: newGate(s), link: newMemLink(transportUDP), user: s.Credential("tester", 1000*time.Hour)}
+		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error)
-		go func() { served <- r.gate.serve() }()
+		go func() { served <- r.gate.run(ctx) }()
 		test(t, r)
-		r.gate.link.close(closeShutdown)
+		stop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		s.Close()
 		if n, _ := s.registry.count(); n != 0 {
 			t.Errorf("%d allocations are left", n)
 		}
@@ -99,9 +50,11 @@ func (r *memRelay) request(method stun.Method, setters ...stun.Setter) int {
 			all = append(all, stun.NewUsername(r.user.Username), stun.NewRealm("signalbox"),
 				stun.NewNonce(r.nonce), stun.MessageIntegrity(key))
 		}
-		r.client.in <- memDatagram{memClient, stun.MustBuild(all...).Raw}
+		if !r.gate.offer(r.link, memClient, stun.MustBuild(all...).Raw) {
+			r.t.Fatal("the queue is full")
+		}
 		m := new(stun.Message)
-		if _, err := m.Write((<-r.client.out).data); err != nil {
+		if _, err := m.Write(<-r.link.responses); err != nil {
 			r.t.Fatal(err)
 		}
 		var code stun.ErrorCodeAttribute
@@ -126,7 +79,7 @@ func (r *memRelay) want(what string, got, want int) {
 }
 
 func (r *memRelay) allocate() int {
-	return r.request(stun.MethodAllocate, stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}})
+	return r.request(stun.MethodAllocate, allocateUDP)
 }
 
 func (r *memRelay) bind() int {
@@ -134,28 +87,21 @@ func (r *memRelay) bind() int {
 		stun.RawAttribute{Type: stun.AttrChannelNumber, Value: []byte{0x40, 0, 0, 0}}, peerAddress(memPeer))
 }
 
-// arrives sends a datagram from the peer and says whether the client gets it.
+// arrives takes a datagram from the peer and says whether the client gets it.
 func (r *memRelay) arrives() bool {
-	r.relay.in <- memDatagram{memPeer, []byte("from the peer")}
-	synctest.Wait()
-	select {
-	case <-r.client.out:
-		return true
-	default:
-		return false
-	}
+	before := len(r.link.delivered)
+	b := r.server.newBatch()
+	r.link.current.first().Receive(b, udpio.Datagram{From: memPeer, Data: []byte("from the peer")})
+	return len(r.link.delivered) > before
 }
 
-// leaves sends data on the channel and says whether it gets to the peer.
+// leaves takes data on the channel and says whether it goes to the peer.
 func (r *memRelay) leaves() bool {
-	r.client.in <- memDatagram{memClient, []byte{0x40, 0, 0, 1, 'x', 0, 0, 0}}
-	synctest.Wait()
-	select {
-	case <-r.relay.out:
-		return true
-	default:
-		return false
-	}
+	a, b := r.link.current, r.server.newBatch()
+	before := a.toPeers.Packets()
+	a.channelData(b, []byte{0x40, 0, 0, 1, 'x', 0, 0, 0}, 0)
+	b.Flush()
+	return a.toPeers.Packets() > before
 }
 
 func TestAllocationExpires(t *testing.T) {
@@ -224,15 +170,11 @@ func TestNoncesAreRenewed(t *testing.T) {
 func TestUnansweredRefresh(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *memRelay) {
 		r.want("allocate", r.allocate(), 0)
-		a := r.gate.allocation(memClient)
-		_ = a.relay.Close()
+		a := r.link.current
+		_ = a.conn.Close()
 		synctest.Wait()
-		r.gate.mu.Lock()
-		r.gate.allocations[memClient] = a // as if it had ended after the check
-		r.gate.mu.Unlock()
+		r.link.current = a // as if it had ended after the check
 		r.want("refresh", r.request(stun.MethodRefresh), 437)
-		r.gate.mu.Lock()
-		delete(r.gate.allocations, memClient)
-		r.gate.mu.Unlock()
+		r.link.current = nil
 	})
 }

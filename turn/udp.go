@@ -1,103 +1,87 @@
 package turn
 
 import (
-	"errors"
-	"net"
 	"net/netip"
-	"sync"
-	"time"
+
+	"signalbox/turn/internal/udpio"
 )
 
 const (
-	// udpBuffer is asked of the kernel for each listening socket; it gives
-	// what net.core.rmem_max allows. With 4 MiB instead of the usual 208 KiB
-	// a burst of video fits while another client is served.
-	udpBuffer = 4 << 20
-
-	// udpWriteTimeout bounds a write to a UDP socket whose queue is full.
-	// The deadlines are set by Run.tend, one call each two seconds in place
-	// of one for every packet.
-	udpWriteTimeout = 10 * time.Second
+	// listenBuffer and relayBuffer are asked of the kernel for each socket, in
+	// bytes; without root it gives what net.core.rmem_max allows. With the
+	// usual 208 KiB a burst of video does not fit while others are served.
+	listenBuffer = 8 << 20
+	relayBuffer  = 1 << 20
 )
 
-// udpSocket is the part of net.UDPConn that is used here.
-type udpSocket interface {
-	ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error)
-	WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error)
-	SetWriteDeadline(time.Time) error
-	Close() error
-}
-
-var _ udpSocket = (*net.UDPConn)(nil)
-
-// udpLink is one UDP socket on one local address, so that the kernel answers
-// from the address that was asked.
+// udpLink is one UDP socket that clients send to, on one local address, so that
+// the kernel answers from the address that was asked. A loop reads it.
 type udpLink struct {
-	socket   udpSocket
-	counters *counters
-	closed   chan struct{}
-	once     sync.Once
+	server  *Server
+	socket  *udpio.Socket
+	loop    *udpio.Loop
+	gate    *gate
+	clients addrIndex[allocation]
 }
 
-func newUDPLink(socket udpSocket, c *counters) *udpLink {
-	return &udpLink{socket: socket, counters: c, closed: make(chan struct{})}
-}
+var _ udpio.Handler = (*udpLink)(nil)
 
-// read survives every error but its own closing: an ICMP message of a stranger
-// or an interface that goes away must not end a socket that serves everyone.
-func (l *udpLink) read(p []byte) (int, netip.AddrPort, bool) {
-	for failed := 0; ; {
-		n, from, err := l.socket.ReadFromUDPAddrPort(p)
-		switch {
-		case err == nil && n > maxMessage:
-			l.counters.drop(dropOversize)
-		case err == nil:
-			return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), true
-		case errors.Is(err, net.ErrClosed):
-			return 0, netip.AddrPort{}, false
-		default:
-			l.counters.readErrors.Add(1)
-			if !pause(backoff(failed), l.closed) {
-				return 0, netip.AddrPort{}, false
-			}
-			failed++
+func (l *udpLink) transport() string                            { return transportUDP }
+func (l *udpLink) local() netip.AddrPort                        { return l.socket.LocalAddr() }
+func (l *udpLink) allocation(client netip.AddrPort) *allocation { return l.clients.find(client) }
+func (l *udpLink) setAllocated(a *allocation)                   { l.clients.put(a.client, a) }
+func (l *udpLink) setEnded(a *allocation)                       { l.clients.remove(a.client, a) }
+
+// Receive takes what a client sends. Data goes on at once, requests go to the gate.
+func (l *udpLink) Receive(b *udpio.Batch, d udpio.Datagram) {
+	if len(d.Data) >= channelHeader && d.Data[0]&0xC0 == 0x40 {
+		if a := l.clients.find(d.From); a != nil {
+			a.channelData(b, d.Data, d.TOS)
+		} else if _, _, ok := parseChannelData(d.Data); ok {
+			l.server.drop(dropNoAllocation)
+		} else {
+			l.server.drop(dropMalformed)
 		}
+		return
+	}
+	kind, ok := peekType(d.Data)
+	switch {
+	case !ok:
+		l.server.drop(dropMalformed)
+	case kind == sendType:
+		if a := l.clients.find(d.From); a != nil {
+			a.sendIndication(b, d.Data, d.TOS)
+		} else {
+			l.server.drop(dropNoAllocation)
+		}
+	default:
+		l.request(b, d, kind)
 	}
 }
 
-func (l *udpLink) write(message []byte, to netip.AddrPort, _ bool) {
-	if _, err := l.socket.WriteToUDPAddrPort(message, to); err != nil && !errors.Is(err, net.ErrClosed) {
-		l.counters.drop(dropSendFailed)
+// request hands a request to the gate. One that is not signed costs an answer
+// that is larger than itself, to a source that may be forged: those are limited
+// here, before they cost any more.
+func (l *udpLink) request(b *udpio.Batch, d udpio.Datagram, kind uint16) {
+	if kind != bindingType && !hasIntegrity(d.Data) && !l.server.challenges.allow(d.From.Addr(), b.Now()) {
+		l.server.drop(dropChallengeRate)
+		return
+	}
+	if !l.gate.offer(l, d.From, d.Data) {
+		l.server.drop(dropRequestQueue)
 	}
 }
 
-func (l *udpLink) setAllocated(bool) {}
-
-func (l *udpLink) close(closeReason) {
-	l.once.Do(func() {
-		close(l.closed)
-		l.socket.Close()
-	})
-}
-
-const (
-	minBackoff = 5 * time.Millisecond
-	maxBackoff = time.Second
-)
-
-// backoff is how long to wait after so many failures in a row.
-func backoff(failed int) time.Duration {
-	return min(minBackoff<<min(failed, 10), maxBackoff)
-}
-
-// pause waits for d; false means that closed came first.
-func pause(d time.Duration, closed <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-closed:
-		return false
+func (l *udpLink) respond(message []byte, to netip.AddrPort) {
+	if l.socket.WriteTo(message, to) != nil {
+		l.server.drop(dropSendFailed)
 	}
+}
+
+func (l *udpLink) deliver(b *udpio.Batch, to netip.AddrPort, d delivery) {
+	p := udpio.Packet{To: to, TOS: d.tos, Header: d.appendHeader(b.Header(d.headerSize())[:0]), Payload: d.payload, Meters: d.meters}
+	if d.channel == 0 {
+		p.Pad = -len(d.payload) & 3
+	}
+	b.Send(l.socket, p)
 }

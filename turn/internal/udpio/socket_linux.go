@@ -1,0 +1,172 @@
+package udpio
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a UDP socket bound to one address. Its methods may be called
+// concurrently.
+type Socket struct {
+	fd       int
+	local    netip.AddrPort
+	counters *Counters
+
+	// users counts those in a system call, and one for being open: who brings
+	// it to 0 closes fd, so that no call meets another file's number.
+	users  atomic.Int64
+	closed atomic.Bool
+	noGSO  atomic.Bool // the kernel or the network card does not segment
+
+	overflowed uint32 // the kernel's count; the loop's alone
+
+	loop    *Loop // set by Loop.Add, under the loop's mutex
+	slot    uint32
+	handler Handler
+}
+
+// Listen binds a socket of at's family to exactly that address. Port 0 takes a
+// free one.
+func Listen(at netip.AddrPort, o Options) (*Socket, error) {
+	family := unix.AF_INET
+	if at.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	s := &Socket{fd: fd, counters: o.Counters}
+	if s.counters == nil {
+		s.counters = new(Counters)
+	}
+	if err := s.bind(family, at, o); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	s.users.Store(1)
+	return s, nil
+}
+
+func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
+	options := []struct{ level, name int }{{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}}
+	if family == unix.AF_INET {
+		options = append(options, struct{ level, name int }{unix.IPPROTO_IP, unix.IP_RECVTOS})
+	} else {
+		options = append(options, struct{ level, name int }{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY},
+			struct{ level, name int }{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS})
+	}
+	if o.ReusePort {
+		options = append(options, struct{ level, name int }{unix.SOL_SOCKET, unix.SO_REUSEPORT})
+	}
+	for _, option := range options {
+		if err := unix.SetsockoptInt(s.fd, option.level, option.name, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if o.ReceiveBuffer > 0 && unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, o.ReceiveBuffer) != nil {
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer) // up to net.core.rmem_max
+	}
+	if err := unix.Bind(s.fd, sockaddrOf(at)); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	bound, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
+	}
+	s.local = addrPortOf(bound)
+	return nil
+}
+
+func sockaddrOf(at netip.AddrPort) unix.Sockaddr {
+	if at.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
+}
+
+func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// LocalAddr is where the socket is bound.
+func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
+
+// WriteTo sends one datagram without waiting. net.ErrClosed after Close.
+func (s *Socket) WriteTo(p []byte, to netip.AddrPort) error {
+	if !s.acquire() {
+		return net.ErrClosed
+	}
+	defer s.release()
+	err := unix.Sendto(s.fd, p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, sockaddrOf(to))
+	if err != nil {
+		return fmt.Errorf("send to %v: %w", to, err)
+	}
+	return nil
+}
+
+// WriteWhole is WriteTo with the Don't Fragment bit set, whatever the size
+// (RFC 8656 §14). A packet that another goroutine sends at the same moment may
+// get the bit too.
+func (s *Socket) WriteWhole(p []byte, to netip.AddrPort) error {
+	level, name, whole, normal := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO, unix.IP_PMTUDISC_WANT
+	if s.local.Addr().Is6() {
+		level, name = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
+		whole, normal = unix.IPV6_PMTUDISC_DO, unix.IPV6_PMTUDISC_WANT
+	}
+	if !s.acquire() {
+		return net.ErrClosed
+	}
+	defer s.release()
+	if err := unix.SetsockoptInt(s.fd, level, name, whole); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	err := s.WriteTo(p, to)
+	return errors.Join(err, os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd, level, name, normal)))
+}
+
+// Closed says whether Close has been called.
+func (s *Socket) Closed() bool { return s.closed.Load() }
+
+// Close ends the socket. Its handler may still be called for what has been
+// read. It may be called more than once.
+func (s *Socket) Close() {
+	if s.closed.Swap(true) {
+		return
+	}
+	if s.loop != nil {
+		s.loop.forget(s)
+	}
+	s.release()
+}
+
+// acquire keeps fd open until release; false when the socket is closed.
+func (s *Socket) acquire() bool {
+	for {
+		n := s.users.Load()
+		if n == 0 || s.closed.Load() {
+			return false
+		}
+		if s.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (s *Socket) release() {
+	if s.users.Add(-1) == 0 {
+		_ = unix.Close(s.fd)
+	}
+}

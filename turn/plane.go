@@ -1,0 +1,123 @@
+package turn
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/pion/stun/v2"
+
+	"signalbox/turn/internal/udpio"
+)
+
+// The data plane: what happens to each packet between a client and a peer. The
+// loops call it, and the readers of stream connections; it takes no lock and
+// allocates nothing.
+
+// reach remembers what the policy has said about a peer.
+type reach struct{ last atomic.Pointer[verdict] }
+
+// fromClient takes data for a peer. p is where the verdict on that peer is
+// kept; whole forbids to send it in fragments.
+func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, p *reach, payload []byte, tos uint8, whole bool) {
+	v := a.server.policy.judge(peer.Addr(), p)
+	if v.inside && !v.refused {
+		if other := a.server.registry.relayed.find(peer); other != nil {
+			a.toCaller(b, other, payload, tos)
+			return
+		}
+	}
+	r := a.relayFor(peer.Addr())
+	switch {
+	case v.refused || !v.allowed || peer.Port() == 0:
+		a.server.drop(dropPeerDenied)
+	case r == nil:
+		a.server.drop(dropNoFamily)
+	case whole:
+		a.sendWhole(r, peer, payload)
+	default:
+		b.Send(r.socket, udpio.Packet{To: peer, TOS: tos, Payload: payload, Meters: [2]*udpio.Meter{&a.toPeers}})
+	}
+}
+
+// toCaller takes data for another caller of this relay straight to it, as if it
+// had gone out of one relayed address and in at the other. No socket of either
+// is touched, so that it works when a firewall leaves only the clients' port open.
+func (a *allocation) toCaller(b *udpio.Batch, other *relay, payload []byte, tos uint8) {
+	from := a.relayFor(other.local.Addr())
+	if from == nil {
+		a.server.drop(dropNoFamily)
+		return
+	}
+	other.allocation.fromPeer(b, delivery{
+		peer: from.relayed, payload: payload, tos: tos,
+		meters: [2]*udpio.Meter{&a.toPeers, &other.allocation.toClient},
+	})
+}
+
+// sendWhole sends with the Don't Fragment bit (RFC 8656 §14.8).
+func (a *allocation) sendWhole(r *relay, peer netip.AddrPort, payload []byte) {
+	if r.socket.WriteWhole(payload, peer) != nil {
+		a.server.drop(dropSendFailed)
+		return
+	}
+	a.toPeers.Add(1, len(payload))
+}
+
+// fromPeer takes data of a peer to the client, on the channel that is bound to
+// the peer or else in a Data indication (RFC 8656 §11.3, §12.7).
+func (a *allocation) fromPeer(b *udpio.Batch, d delivery) {
+	p, _ := a.permissionFor(d.peer.Addr())
+	now := a.clock.at(b.Now())
+	if p == nil || now >= p.until.Load() {
+		a.server.drop(dropNoPermission)
+		return
+	}
+	if !a.server.policy.allows(d.peer, &p.reach) {
+		a.server.drop(dropPeerDenied)
+		return
+	}
+	if c, _ := a.channelByPeer(d.peer); c != nil && now < c.until.Load() {
+		d.channel = c.number
+	}
+	a.link.deliver(b, a.client, d)
+}
+
+// fromClient takes a ChannelData message or a Send indication of a client who
+// has an allocation (RFC 8656 §11.2, §12.6).
+func (a *allocation) channelData(b *udpio.Batch, raw []byte, tos uint8) {
+	number, size, ok := parseChannelData(raw)
+	if !ok {
+		a.server.drop(dropMalformed)
+		return
+	}
+	c, _ := a.channelByNumber(number)
+	if c == nil || a.clock.at(b.Now()) >= c.until.Load() {
+		a.server.drop(dropNoChannel)
+		return
+	}
+	a.toPeer(b, c.peer, &c.reach, raw[channelHeader:channelHeader+size], tos, false)
+}
+
+func (a *allocation) sendIndication(b *udpio.Batch, raw []byte, tos uint8) {
+	ind, ok := parseSend(raw)
+	if !ok {
+		a.server.drop(dropMalformed)
+		return
+	}
+	peer := canonicalPort(ind.peer)
+	p, _ := a.permissionFor(peer.Addr())
+	if p == nil || a.clock.at(b.Now()) >= p.until.Load() {
+		a.server.drop(dropNoPermission)
+		return
+	}
+	a.toPeer(b, peer, &p.reach, ind.data, tos, ind.dontFragment)
+}
+
+// newTransactionID makes an id for an indication, which nobody answers.
+func newTransactionID() (id [stun.TransactionIDSize]byte) {
+	binary.LittleEndian.PutUint64(id[:8], rand.Uint64())
+	binary.LittleEndian.PutUint32(id[8:], rand.Uint32())
+	return id
+}

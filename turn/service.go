@@ -1,0 +1,179 @@
+package turn
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// addressGrace is how long an address that has gone is kept: a cable that is
+// plugged in again, or a DHCP client that starts anew, ends no call.
+const addressGrace = 10 * time.Second
+
+// service is one address on which clients are served.
+type service struct {
+	at   netip.AddrPort
+	udp  []*udpLink // one for each loop
+	tcp  *net.TCPListener
+	pins bool      // named by the configuration: it stays when the address goes
+	gone time.Time // when the address went; zero while the box has it
+	stop context.CancelFunc
+}
+
+// entry is what is left to do of one entry of Config.Listen.
+type entry struct {
+	listenAddr
+	warned map[netip.Addr]bool // addresses that could not be bound, until they can
+}
+
+// openServices binds every entry of Config.Listen for the first time. An address
+// that a wildcard stands for and that cannot be bound is left out with a log
+// line: one that is just being configured must not keep the relay from the others.
+func (s *Server) openServices(at *site) error {
+	for _, text := range s.config.Listen {
+		parsed, err := parseListen(text)
+		if err != nil {
+			return err
+		}
+		e := &entry{listenAddr: parsed, warned: map[netip.Addr]bool{}}
+		s.entries = append(s.entries, e)
+		opened, err := s.openMissing(e, at)
+		if err != nil && (!e.wildcard() || isAddrInUse(err) || len(opened) == 0) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openMissing binds the addresses of an entry that are not served yet. It
+// returns those it has bound and the last fault, and stops at a port that is
+// in use.
+func (s *Server) openMissing(e *entry, at *site) (opened []*service, lastErr error) {
+	for _, addr := range e.expand(at) {
+		if s.serves(netip.AddrPortFrom(addr, e.port)) {
+			continue
+		}
+		one, err := s.open(netip.AddrPortFrom(addr, e.port))
+		if err != nil {
+			lastErr = err
+			if !e.warned[addr] {
+				s.log.Warn("address not served", "component", "turn", "err", err)
+				e.warned[addr] = true
+			}
+			if isAddrInUse(err) {
+				return opened, err
+			}
+			continue
+		}
+		delete(e.warned, addr)
+		one.pins = !e.wildcard()
+		e.port = one.at.Port() // port 0 becomes one port for every address
+		s.mu.Lock()
+		s.services = append(s.services, one)
+		s.mu.Unlock()
+		opened = append(opened, one)
+	}
+	return opened, lastErr
+}
+
+func (s *Server) serves(at netip.AddrPort) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.services, func(x *service) bool { return x.at == at })
+}
+
+// open binds UDP and TCP to an address.
+func (s *Server) open(at netip.AddrPort) (*service, error) {
+	sockets, listener, err := bindPort(at, len(s.loops), &s.counters.sockets)
+	if err != nil {
+		return nil, err
+	}
+	one := &service{at: sockets[0].LocalAddr(), tcp: listener}
+	for i, socket := range sockets {
+		one.udp = append(one.udp, &udpLink{server: s, socket: socket, loop: s.loops[i], gate: newGate(s)})
+	}
+	return one, nil
+}
+
+// serve answers the clients of one address until ctx is cancelled or the
+// address is given up, and waits for them.
+func (s *Server) serve(ctx context.Context, one *service) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range one.udp {
+		if err := l.loop.Add(l.socket, l); err != nil {
+			if ctx.Err() != nil {
+				break // the relay stops
+			}
+			return err
+		}
+		g.Go(func() error { return l.gate.run(ctx) })
+	}
+	g.Go(func() error {
+		s.accept(ctx, one.tcp)
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		one.close()
+		return nil
+	})
+	return g.Wait()
+}
+
+func (x *service) close() {
+	for _, l := range x.udp {
+		l.socket.Close()
+	}
+	x.tcp.Close()
+}
+
+// follow brings the services in step with the addresses that the box has now.
+// It returns the new ones, which the caller serves, and whether some address
+// could not be bound yet: one is not usable for a moment after it has appeared.
+func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool) {
+	for _, e := range s.entries {
+		more, err := s.openMissing(e, at)
+		opened = append(opened, more...)
+		again = again || err != nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services = slices.DeleteFunc(s.services, func(x *service) bool {
+		switch {
+		case x.pins || at.own[x.at.Addr()]:
+			x.gone = time.Time{}
+			return false
+		case x.gone.IsZero():
+			x.gone = now
+			return false
+		case now.Sub(x.gone) < addressGrace:
+			return false
+		}
+		s.log.Info("address no longer served", "component", "turn", "conn", x.at)
+		x.stop()
+		s.endOn(x.at.Addr())
+		return true
+	})
+	return opened, again
+}
+
+// endOn ends the relayed addresses on an address that is no longer served, and
+// the allocations that have no other.
+func (s *Server) endOn(addr netip.Addr) {
+	for _, a := range s.registry.live() {
+		left := false
+		for _, r := range a.relays {
+			if r != nil && r.local.Addr() == addr {
+				r.end()
+			}
+			left = left || r != nil && !r.socket.Closed()
+		}
+		if !left {
+			_ = a.conn.Close() // never fails
+		}
+	}
+}
