@@ -100,7 +100,7 @@ func FuzzParseChannelData(f *testing.F) {
 	f.Add([]byte{0x4F, 0xFF, 0xFF, 0xFF, 1})
 	f.Add([]byte{0x40, 0, 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		number, ok := parseChannelData(raw)
+		number, got, ok := parseChannelData(raw)
 		if len(raw) < 4 {
 			if ok {
 				t.Errorf("%x: taken without a whole header", raw)
@@ -109,8 +109,8 @@ func FuzzParseChannelData(f *testing.F) {
 		}
 		// By the RFC: number, length, and as much data at least.
 		wantNumber, size := uint16(raw[0])<<8+uint16(raw[1]), int(raw[2])<<8+int(raw[3])
-		if ok != (size <= len(raw)-4) || ok && number != wantNumber {
-			t.Fatalf("%x: got %#x, %t", raw, number, ok)
+		if ok != (size <= len(raw)-4) || ok && (number != wantNumber || got != size) {
+			t.Fatalf("%x: got %#x, %d bytes, %t", raw, number, got, ok)
 		}
 		if ok && !bytes.Equal(appendChannelHeader(nil, number, size), raw[:4]) {
 			t.Errorf("%x: header written as %x", raw, appendChannelHeader(nil, number, size))

@@ -275,9 +275,9 @@ func TestAppendChannelHeader(t *testing.T) {
 	if want := []byte{9, 0x4A, 0xBC, 1200 >> 8, 1200 & 0xFF}; !bytes.Equal(raw, want) {
 		t.Errorf("got %x, want %x", raw, want)
 	}
-	number, ok := parseChannelData(append(raw[1:], make([]byte, 1200)...))
-	if number != 0x4ABC || !ok {
-		t.Errorf("read as channel %#x, %t", number, ok)
+	number, size, ok := parseChannelData(append(raw[1:], make([]byte, 1200)...))
+	if number != 0x4ABC || size != 1200 || !ok {
+		t.Errorf("read as channel %#x, %d bytes, %t", number, size, ok)
 	}
 }
 

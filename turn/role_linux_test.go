@@ -17,14 +17,16 @@ import (
 
 const boxRole = "turn-box"
 
-// playRole serves as a box until its standard input ends, if this process was
-// started for that. The first argument is its configuration as JSON, and each
-// line it prints is its state.
+// playRole serves until its standard input ends, if this process was started
+// for that. The first argument is its configuration as JSON, and each line it
+// prints is its state.
 func playRole() {
-	if netlab.Role() != boxRole {
+	roles := map[string]func(config string) error{boxRole: runBox, relayRole: runRelay}
+	run := roles[netlab.Role()]
+	if run == nil {
 		return
 	}
-	if err := runBox(os.Args[1]); err != nil {
+	if err := run(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
