@@ -48,7 +48,7 @@ func unknownAttributes(m *stun.Message) stun.UnknownAttributes {
 // parseSTUN reads a STUN message into m, which keeps a copy of the bytes. The
 // message must fill raw and a FINGERPRINT must be right and last.
 func parseSTUN(m *stun.Message, raw []byte) bool {
-	if len(raw) < stunHeader || stunHeader+int(binary.BigEndian.Uint16(raw[2:4])) != len(raw) {
+	if _, ok := peekType(raw); !ok {
 		return false
 	}
 	if _, err := m.Write(raw); err != nil {
