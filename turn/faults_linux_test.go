@@ -69,10 +69,10 @@ func TestFaults(t *testing.T) {
 			if fault.change != nil {
 				fault.change(&cfg)
 			}
-			t.Run("ours", func(t *testing.T) { fault.test(t, startRelay(t, cfg)) })
+			t.Run("ours", func(t *testing.T) { fault.test(t, startRelay(t, self(t), cfg)) })
 			t.Run("plain pion", func(t *testing.T) {
 				cfg.Plain = true
-				r := startRelay(t, cfg)
+				r := startRelay(t, self(t), cfg)
 				failures := try(t, func(t testing.TB) { fault.test(t, r) })
 				t.Log(failures)
 				if !strings.Contains(strings.Join(failures, "\n"), fault.shows) {

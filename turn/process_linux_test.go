@@ -150,13 +150,20 @@ type relayProcess struct {
 	log    *counted
 }
 
-// startRelay runs a relay until the test ends. Of ours a clean end is asked.
-func startRelay(t testing.TB, cfg relayConfig) *relayProcess {
+// self is the program that this test is part of.
+func self(t testing.TB) string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return exe
+}
+
+// startRelay has a program play relayRole until the test ends. Of our relay a
+// clean end is asked.
+func startRelay(t testing.TB, exe string, cfg relayConfig) *relayProcess {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), exe)
 	cmd.Env = append(os.Environ(), "NETLAB_ROLE="+relayRole)
 	return startRelayAs(t, cmd, cfg)

@@ -17,11 +17,13 @@ import (
 
 const boxRole = "turn-box"
 
-// playRole serves until its standard input ends, if this process was started
-// for that. The first argument is its configuration as JSON, and each line it
-// prints is its state.
+// roles are what this program can be beside a test. The first argument is the
+// configuration as JSON, each line printed is the state, and the role ends with
+// standard input.
+var roles = map[string]func(config string) error{boxRole: runBox, relayRole: runRelay}
+
+// playRole plays the role that this process was started for, if any.
 func playRole() {
-	roles := map[string]func(config string) error{boxRole: runBox, relayRole: runRelay}
 	run := roles[netlab.Role()]
 	if run == nil {
 		return
