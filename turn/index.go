@@ -128,11 +128,18 @@ func bucketOf[V any](buckets []atomic.Pointer[indexEntry[V]], key netip.AddrPort
 }
 
 // hashSeeds keep clients from choosing addresses that share a bucket.
-var hashSeeds = [2]uint64{maphash.String(maphash.MakeSeed(), "a"), maphash.String(maphash.MakeSeed(), "b")}
+var hashSeeds = [2]uint64{maphash.String(maphash.MakeSeed(), "a"), maphash.String(maphash.MakeSeed(), "b") | 1}
 
 func hashAddr(key netip.AddrPort) uint64 {
-	b := key.Addr().As16()
-	high, low := bits.Mul64(binary.LittleEndian.Uint64(b[:8])^hashSeeds[0], binary.LittleEndian.Uint64(b[8:])^uint64(key.Port())<<48^hashSeeds[1])
-	high, low = bits.Mul64(high^low^uint64(key.Port()), hashSeeds[0]|1)
+	addr := key.Addr()
+	port := uint64(key.Port())
+	if addr.Is4() {
+		b := addr.As4()
+		high, low := bits.Mul64(uint64(binary.LittleEndian.Uint32(b[:]))|port<<32^hashSeeds[0], hashSeeds[1])
+		return high ^ low
+	}
+	b := addr.As16()
+	high, low := bits.Mul64(binary.LittleEndian.Uint64(b[:8])^hashSeeds[0], binary.LittleEndian.Uint64(b[8:])^hashSeeds[1])
+	high, low = bits.Mul64(high^low^port, hashSeeds[1])
 	return high ^ low
 }

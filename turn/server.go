@@ -1,10 +1,12 @@
-// Package turn is a STUN and TURN server (RFC 8489, RFC 8656) for UDP and TCP
-// with time-limited credentials. It relays between its callers and the networks
-// that are attached to the machine, and nothing else unless configured.
+// Package turn is a STUN and TURN server (RFC 8489, RFC 8656) for UDP, TCP and
+// TLS. It relays between its callers and the networks that are attached to the
+// machine, and nothing else unless configured. It knows nothing of signaling and
+// can be used alone.
 //
-// pion/turn runs the allocations behind two wrappers: a gate between each
-// socket or connection and pion, and a relayConn between pion and each relayed
-// address. The gate authenticates and checks all that clients send; see there.
+// Packets are carried by a data plane of its own, plane.go on top of
+// internal/udpio. Requests go through a gate to pion/turn, which runs the
+// allocations; the gate authenticates and checks all that clients send. DESIGN.md
+// says how the two fit together.
 package turn
 
 import (

@@ -137,9 +137,16 @@ func (b *Batch) find(s *Socket, to netip.AddrPort) uint32 {
 }
 
 func hash(s *Socket, to netip.AddrPort) uint64 {
-	a := to.Addr().As16()
-	high, low := bits.Mul64(binary.LittleEndian.Uint64(a[:8])^seed, binary.LittleEndian.Uint64(a[8:])^uint64(to.Port())^bits.RotateLeft64(seed, 32))
-	high, low = bits.Mul64(high^low^uint64(s.fd), seed|1)
+	addr := to.Addr()
+	from := uint64(s.fd)<<48 | uint64(to.Port())<<32
+	if addr.Is4() {
+		b := addr.As4()
+		high, low := bits.Mul64(uint64(binary.LittleEndian.Uint32(b[:]))|from, seed|1)
+		return high ^ low
+	}
+	b := addr.As16()
+	high, low := bits.Mul64(binary.LittleEndian.Uint64(b[:8])^seed, binary.LittleEndian.Uint64(b[8:])^bits.RotateLeft64(seed, 32))
+	high, low = bits.Mul64(high^low^from, seed|1)
 	return high ^ low
 }
 

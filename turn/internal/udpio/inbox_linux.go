@@ -3,33 +3,45 @@ package udpio
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// controlRoom holds what the kernel tells beside a datagram: its TOS and how
-// many were dropped before it.
-const controlRoom = 64
+// controlRoom holds the control messages of a datagram, either way.
+const controlRoom = 96
+
+// slotSize holds what one read of a socket with UDP GRO may give: up to 64
+// datagrams of one sender in a row. It is no power of two, so that the slots do
+// not compete for the same lines of a cache.
+const slotSize = 64<<10 + 2048 + 192
 
 // inbox is where datagrams are read into. A part of it is used until what was
-// read has been sent on.
+// read has been sent on. Of each slot only what has been written to takes
+// memory, a page for datagrams that come one by one.
 type inbox struct {
 	used     int
 	headers  [batchSize]unix.Mmsghdr
 	vectors  [batchSize]unix.Iovec
 	names    [batchSize]unix.RawSockaddrInet6 // large enough for either family
 	controls [batchSize][controlRoom]byte
-	// data has room behind each datagram, so that a longer one shows.
-	data [batchSize][MaxDatagram + 8]byte
+	data     []byte // batchSize slots, not the garbage collector's
 }
 
-func newInbox() *inbox {
-	in := new(inbox)
+func newInbox() (*inbox, error) {
+	data, err := unix.Mmap(-1, 0, batchSize*slotSize, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	// Not in pages of 2 MB, or each small datagram would take as much.
+	_ = unix.Madvise(data, unix.MADV_NOHUGEPAGE)
+	in := &inbox{data: data}
 	for i := range in.headers {
 		v := &in.vectors[i]
-		v.Base = &in.data[i][0]
-		v.SetLen(len(in.data[i]))
+		v.Base = &data[i*slotSize]
+		v.SetLen(slotSize)
 		h := &in.headers[i].Hdr
 		h.Name = (*byte)(unsafe.Pointer(&in.names[i]))
 		h.Iov = v
@@ -37,8 +49,11 @@ func newInbox() *inbox {
 		h.Control = &in.controls[i][0]
 		in.arm(i)
 	}
-	return in
+	return in, nil
 }
+
+// free gives the memory back. Nothing may use what was read any more.
+func (in *inbox) free() { _ = unix.Munmap(in.data) }
 
 // arm makes a header ready to be read into.
 func (in *inbox) arm(i int) {
@@ -48,7 +63,8 @@ func (in *inbox) arm(i int) {
 	h.Flags = 0
 }
 
-// read reads up to share datagrams of s, once, and hands them to its handler.
+// read reads up to share times from s, in one system call, and hands the
+// datagrams to its handler.
 func (l *Loop) read(s *Socket, share int) {
 	in := l.inbox
 	from := in.used
@@ -68,24 +84,34 @@ func (l *Loop) read(s *Socket, share int) {
 	}
 }
 
+// deliver hands over the datagrams of one slot.
 func (l *Loop) deliver(s *Socket, i int) {
 	in := l.inbox
 	h := &in.headers[i]
-	size := int(h.Len)
-	if size > MaxDatagram || h.Hdr.Flags&unix.MSG_TRUNC != 0 {
-		l.counters.Oversize.Add(1)
-		return
+	told := told{overflowed: s.overflowed}
+	if size := int(h.Hdr.Controllen); size > 0 && size <= controlRoom {
+		told.parse(in.controls[i][:size])
+		l.counters.Overflowed.Add(uint64(told.overflowed - s.overflowed))
+		s.overflowed = told.overflowed
 	}
-	d := Datagram{From: readName(&in.names[i]), Data: in.data[i][:size:len(in.data[i])]}
-	if control := int(h.Hdr.Controllen); control > 0 && control <= controlRoom {
-		dropped := s.overflowed
-		d.TOS, dropped = parseControl(in.controls[i][:control], dropped)
-		if dropped != s.overflowed {
-			l.counters.Overflowed.Add(uint64(dropped - s.overflowed))
-			s.overflowed = dropped
+	data := in.data[i*slotSize:][:h.Len]
+	segment := len(data)
+	if told.segment > 0 {
+		segment = told.segment
+	}
+	d := Datagram{From: readName(&in.names[i]), TOS: told.tos}
+	for {
+		n := min(segment, len(data))
+		if n > MaxDatagram {
+			l.counters.Oversize.Add(1)
+		} else {
+			d.Data = data[:n:n]
+			s.handler.Receive(l.batch, d)
+		}
+		if data = data[n:]; len(data) == 0 {
+			return
 		}
 	}
-	s.handler.Receive(l.batch, d)
 }
 
 // readName reads the address the kernel has filled in, of either family.
@@ -102,25 +128,33 @@ func networkPort(p *uint16) uint16 {
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// parseControl reads the traffic class and the count of dropped datagrams,
-// which stays as it was when it is not told.
-func parseControl(b []byte, dropped uint32) (tos uint8, _ uint32) {
+// told is what the kernel tells beside a datagram.
+type told struct {
+	tos        uint8
+	segment    int    // size of each of several datagrams in one read; 0: there is one
+	overflowed uint32 // datagrams dropped so far
+}
+
+// parse reads control messages; what they do not tell stays as it was.
+func (t *told) parse(b []byte) {
 	for len(b) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		size := int(h.Len)
 		if size < unix.SizeofCmsghdr || size > len(b) {
-			break
+			return
 		}
-		data := b[unix.CmsgLen(0):size]
+		data := b[min(unix.CmsgLen(0), size):size]
 		switch {
 		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_TOS && len(data) >= 1:
-			tos = data[0]
-		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_TCLASS && len(data) >= 4:
-			tos = uint8(*(*int32)(unsafe.Pointer(&data[0])))
-		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
-			dropped = *(*uint32)(unsafe.Pointer(&data[0]))
+			t.tos = data[0]
+		case len(data) < 4:
+		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_TCLASS:
+			t.tos = uint8(*(*int32)(unsafe.Pointer(&data[0])))
+		case h.Level == unix.IPPROTO_UDP && h.Type == unix.UDP_GRO:
+			t.segment = int(*(*int32)(unsafe.Pointer(&data[0])))
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL:
+			t.overflowed = *(*uint32)(unsafe.Pointer(&data[0]))
 		}
 		b = b[min(unix.CmsgSpace(size-unix.SizeofCmsghdr), len(b)):]
 	}
-	return tos, dropped
 }

@@ -36,7 +36,11 @@ func NewLoop(c *Counters) (*Loop, error) {
 		_ = unix.Close(epoll)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	l := &Loop{epoll: epoll, wake: wake, counters: c, batch: NewBatch(c, batchSize), inbox: newInbox(), sockets: []*Socket{nil}}
+	l := &Loop{epoll: epoll, wake: wake, counters: c, batch: NewBatch(c, batchSize), sockets: []*Socket{nil}}
+	if l.inbox, err = newInbox(); err != nil {
+		l.Close()
+		return nil, err
+	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN} // slot 0 is the wake-up call
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &event); err != nil {
 		l.Close()
@@ -160,5 +164,8 @@ func (l *Loop) Close() {
 		l.closed = true
 		_ = unix.Close(l.epoll)
 		_ = unix.Close(l.wake)
+		if l.inbox != nil {
+			l.inbox.free()
+		}
 	}
 }

@@ -70,6 +70,9 @@ func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
+	// Datagrams that the network card or the sender's kernel has kept together
+	// come together (UDP GRO, since Linux 5.0).
+	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 	if o.ReceiveBuffer > 0 && unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, o.ReceiveBuffer) != nil {
 		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer) // up to net.core.rmem_max
 	}
