@@ -47,7 +47,7 @@ var faults = []struct {
 	{"F8 permissions have no end", "no end", nil, permissionCap},
 	{"F8 channels have no end", "no end", nil, channelCap},
 	{"F9 allocations of a user have no end", "got 0, want 486", func(cfg *relayConfig) { cfg.Turn.MaxAllocationsPerUser = 4 }, userQuota},
-	{"F10 every bare request is answered at length", "got 200 answers", func(cfg *relayConfig) { cfg.Turn.MaxChallenges = 5 }, reflection},
+	{"F10 every bare request is answered at length", "200 bare requests of 20 bytes got", func(cfg *relayConfig) { cfg.Turn.MaxChallenges = 5 }, reflection},
 	{"F11 every bad datagram is a line in the log", "made a log", nil, logFlood},
 	{"F12 a running call dies with its credential", "refresh: got 400", nil, expiredCredential},
 	{"F13 one slow lookup stops everybody", "no response", nil, slowKey},
