@@ -37,11 +37,9 @@ type relayConfig struct {
 // relayState is what such a relay says of itself, once when it serves and then
 // whenever it is asked.
 type relayState struct {
-	Addr       netip.AddrPort // on UDP and TCP
-	Stats      turn.Stats     // of ours
-	Stacks     uint64         // bytes
-	Goroutines int
-	Mallocs    uint64 // since the start
+	Addr   netip.AddrPort // on UDP and TCP
+	Stats  turn.Stats     // of ours
+	Stacks uint64         // bytes
 }
 
 // runRelay serves until standard input ends, and answers each line with its
@@ -129,7 +127,6 @@ func report(addr netip.AddrPort, stats func() turn.Stats) error {
 		runtime.ReadMemStats(&memory)
 		if err := states.Encode(relayState{
 			Addr: addr, Stats: stats(), Stacks: memory.StackInuse,
-			Goroutines: runtime.NumGoroutine(), Mallocs: memory.Mallocs,
 		}); err != nil {
 			return err
 		}
