@@ -84,7 +84,7 @@ func parseSend(raw []byte) (send sendIndication, ok bool) {
 // reading its attributes. It is not ok unless raw begins with the header of a
 // message that fills it (RFC 8489 §5).
 func peekType(raw []byte) (kind uint16, ok bool) {
-	if len(raw) < stunHeader || stunHeader+int(binary.BigEndian.Uint16(raw[2:])) != len(raw) ||
+	if len(raw) < stunHeader || raw[0]&0xC0 != 0 || stunHeader+int(binary.BigEndian.Uint16(raw[2:])) != len(raw) ||
 		binary.BigEndian.Uint32(raw[4:]) != magicCookie {
 		return 0, false
 	}

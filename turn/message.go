@@ -48,7 +48,7 @@ func unknownAttributes(m *stun.Message) stun.UnknownAttributes {
 // parseSTUN reads a STUN message into m, which keeps a copy of the bytes. The
 // message must fill raw and a FINGERPRINT must be right and last.
 func parseSTUN(m *stun.Message, raw []byte) bool {
-	if len(raw) < stunHeader || stunHeader+int(binary.BigEndian.Uint16(raw[2:4])) != len(raw) {
+	if _, ok := peekType(raw); !ok {
 		return false
 	}
 	if _, err := m.Write(raw); err != nil {
@@ -78,21 +78,20 @@ func parseChannelData(raw []byte) (number uint16, size int, ok bool) {
 // xorAddress reads the value of an attribute like XOR-PEER-ADDRESS (RFC 8489
 // §14.2). pion's own reader indexes into values that are too short.
 func xorAddress(value []byte, id [stun.TransactionIDSize]byte) (netip.AddrPort, bool) {
-	var mask [16]byte
-	binary.BigEndian.PutUint32(mask[:], magicCookie)
-	copy(mask[4:], id[:])
-	var addr [16]byte
 	if len(value) != 8 && len(value) != 20 {
 		return netip.AddrPort{}, false
 	}
 	port := binary.BigEndian.Uint16(value[2:]) ^ magicCookie>>16
-	for i, b := range value[4:] {
-		addr[i] = b ^ mask[i]
-	}
+	first := binary.BigEndian.Uint32(value[4:]) ^ magicCookie
 	switch {
 	case value[1] == familyIPv4 && len(value) == 8:
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(addr[:4])), port), true
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first)}), port), true
 	case value[1] == familyIPv6 && len(value) == 20:
+		var addr [16]byte
+		binary.BigEndian.PutUint32(addr[:], first)
+		for i, b := range id {
+			addr[4+i] = value[8+i] ^ b
+		}
 		return netip.AddrPortFrom(netip.AddrFrom16(addr), port), true
 	}
 	return netip.AddrPort{}, false

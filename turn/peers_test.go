@@ -57,7 +57,7 @@ func TestPermissionDoesNotOpenTheBox(t *testing.T) {
 	want(t, "to peers", server.Stats().ToPeers.Packets, 0)
 }
 
-func listenPeer(t *testing.T) *net.UDPConn {
+func listenPeer(t testing.TB) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

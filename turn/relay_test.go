@@ -16,7 +16,7 @@ import (
 )
 
 // echo is a peer that sends every datagram back with "echo " before it.
-func echo(t *testing.T, listen string) netip.AddrPort {
+func echo(t testing.TB, listen string) netip.AddrPort {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(listen)))
 	if err != nil {
@@ -49,14 +49,14 @@ func forEachTransport(t *testing.T, test func(t *testing.T, network string)) {
 	}
 }
 
-func want[T comparable](t *testing.T, what string, got, want T) {
+func want[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
 
-func receive(t *testing.T, c *turntest.Client) turntest.Datagram {
+func receive(t testing.TB, c *turntest.Client) turntest.Datagram {
 	t.Helper()
 	d, ok := c.Receive(5 * time.Second)
 	if !ok {

@@ -17,14 +17,18 @@ import (
 
 const boxRole = "turn-box"
 
-// playRole serves as a box until its standard input ends, if this process was
-// started for that. The first argument is its configuration as JSON, and each
-// line it prints is its state.
+// roles are what this program can be beside a test. The first argument is the
+// configuration as JSON, each line printed is the state, and the role ends with
+// standard input.
+var roles = map[string]func(config string) error{boxRole: runBox, relayRole: runRelay}
+
+// playRole plays the role that this process was started for, if any.
 func playRole() {
-	if netlab.Role() != boxRole {
+	run := roles[netlab.Role()]
+	if run == nil {
 		return
 	}
-	if err := runBox(os.Args[1]); err != nil {
+	if err := run(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // dialFrom opens a client on a host of a lab.
-func dialFrom(t *testing.T, host *netlab.Host, network, server string) *turntest.Client {
+func dialFrom(t testing.TB, host *netlab.Host, network, server string) *turntest.Client {
 	t.Helper()
 	conn, err := host.DialContext(t.Context(), network, server)
 	if err != nil {

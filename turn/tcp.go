@@ -37,6 +37,7 @@ type tcpLink struct {
 	label          string
 	current        atomic.Pointer[allocation] // the client's
 	frames         framer
+	batch          *udpio.Batch // see data
 	queue          *sendQueue
 	closed         chan struct{}
 	once           sync.Once
@@ -87,15 +88,14 @@ func (l *tcpLink) setEnded(a *allocation) {
 // serve reads messages until the connection ends, and ends the allocation of
 // its client. Data goes on at once, requests wait until the gate takes them.
 func (l *tcpLink) serve() {
-	batch := l.server.batches.Get().(*udpio.Batch)
-	defer l.server.batches.Put(batch)
 	for {
-		frame, err := l.next(batch)
+		frame, err := l.next()
 		if err != nil {
+			l.flushData()
 			l.close(l.endReason(err))
 			break
 		}
-		l.receive(batch, frame)
+		l.receive(frame)
 	}
 	if a := l.current.Load(); a != nil {
 		a.gate.end(a, false)
@@ -104,7 +104,7 @@ func (l *tcpLink) serve() {
 
 // next waits for the next message. What those before it caused is sent before
 // it waits.
-func (l *tcpLink) next(batch *udpio.Batch) ([]byte, error) {
+func (l *tcpLink) next() ([]byte, error) {
 	for {
 		passedOver := l.frames.oversize
 		frame, err := l.frames.next(l.signedIn.Load())
@@ -118,16 +118,33 @@ func (l *tcpLink) next(batch *udpio.Batch) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		batch.Flush()
+		l.flushData()
 		l.setSlow(l.frames.partial())
 		if err := l.frames.fill(l.conn); err != nil {
 			return nil, err
 		}
-		batch.Begin(time.Now())
 	}
 }
 
-func (l *tcpLink) receive(batch *udpio.Batch, frame []byte) {
+// data is the batch of what has been read. A batch takes more memory than all
+// the rest of a connection, so that one which waits has none.
+func (l *tcpLink) data() *udpio.Batch {
+	if l.batch == nil {
+		l.batch = l.server.batches.Get().(*udpio.Batch)
+		l.batch.Begin(time.Now())
+	}
+	return l.batch
+}
+
+func (l *tcpLink) flushData() {
+	if l.batch != nil {
+		l.batch.Flush()
+		l.server.batches.Put(l.batch)
+		l.batch = nil
+	}
+}
+
+func (l *tcpLink) receive(frame []byte) {
 	a := l.current.Load()
 	isChannel := frame[0]&0xC0 == 0x40
 	switch {
@@ -135,9 +152,9 @@ func (l *tcpLink) receive(batch *udpio.Batch, frame []byte) {
 		if a == nil {
 			l.server.drop(dropNoAllocation)
 		} else if isChannel {
-			a.channelData(batch, frame, 0)
+			a.channelData(l.data(), frame, 0)
 		} else {
-			a.sendIndication(batch, frame, 0)
+			a.sendIndication(l.data(), frame, 0)
 		}
 	default:
 		l.gate.offerWait(l, l.remote, frame, l.closed)
