@@ -226,8 +226,8 @@ func (g *gate) SetReadDeadline(time.Time) error  { return nil }
 func (g *gate) SetWriteDeadline(time.Time) error { return nil }
 
 func netAddr(transport string, addr netip.AddrPort) net.Addr {
-	if transport == transportTCP {
-		return net.TCPAddrFromAddrPort(addr)
+	if transport == transportUDP {
+		return net.UDPAddrFromAddrPort(addr)
 	}
-	return net.UDPAddrFromAddrPort(addr)
+	return net.TCPAddrFromAddrPort(addr)
 }

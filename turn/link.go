@@ -8,6 +8,7 @@ import (
 const (
 	transportUDP = "udp"
 	transportTCP = "tcp"
+	transportTLS = "tls" // over TCP
 )
 
 // link carries whole STUN and ChannelData messages between the relay and its

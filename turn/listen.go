@@ -129,13 +129,13 @@ func (s *sockets) listen(at netip.AddrPort) (uint16, error) {
 func (s *sockets) listenBoth(at netip.AddrPort) (uint16, error) {
 	udp, err := listenUDP(at)
 	if err != nil {
-		return 0, bindError(at, "udp", err)
+		return 0, bindError(at, "udp", "turn.listen", err)
 	}
 	at = addrPortOf(udp.LocalAddr())
 	listener, err := new(net.ListenConfig).Listen(context.Background(), network("tcp", at.Addr()), at.String())
 	if err != nil {
 		udp.Close()
-		return 0, bindError(at, "tcp", err)
+		return 0, bindError(at, "tcp", "turn.listen", err)
 	}
 	_ = udp.SetReadBuffer(udpBuffer) // the kernel gives what it may
 	s.udp = append(s.udp, udp)
@@ -144,16 +144,16 @@ func (s *sockets) listenBoth(at netip.AddrPort) (uint16, error) {
 }
 
 // bindError says what to do about the failures that people meet.
-func bindError(at netip.AddrPort, transport string, err error) error {
+func bindError(at netip.AddrPort, transport, key string, err error) error {
 	switch {
 	case isAddrInUse(err):
-		return fmt.Errorf("port %d/%s is in use on %v; stop the other TURN server or set turn.listen: %w",
-			at.Port(), transport, at.Addr(), err)
+		return fmt.Errorf("port %d/%s is in use on %v; stop the other TURN server or set %s: %w",
+			at.Port(), transport, at.Addr(), key, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("this machine has no address %v; set turn.listen to one it has: %w", at.Addr(), err)
+		return fmt.Errorf("this machine has no address %v; set %s to one it has: %w", at.Addr(), key, err)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %d/%s needs the right to bind ports below 1024; set turn.listen to a higher one: %w",
-			at.Port(), transport, err)
+		return fmt.Errorf("port %d/%s needs the right to bind ports below 1024; set %s to a higher one: %w",
+			at.Port(), transport, key, err)
 	}
 	return fmt.Errorf("bind %v/%s: %w", at, transport, err)
 }

@@ -1,5 +1,5 @@
-// Package turn is a STUN and TURN server (RFC 8489, RFC 8656) for UDP and TCP
-// with time-limited credentials. It relays between its callers and the networks
+// Package turn is a STUN and TURN server (RFC 8489, RFC 8656) for UDP, TCP and
+// TLS with time-limited credentials. It relays between its callers and the networks
 // that are attached to the machine, and nothing else unless configured.
 //
 // pion/turn runs the allocations behind two wrappers: a gate between each
@@ -32,7 +32,8 @@ type Server struct {
 	log        *slog.Logger
 	failures   *slog.Logger // limited, for what a stranger can cause
 	sockets    *sockets
-	gates      []*gate // one for each UDP socket
+	gates      []*gate  // one for each UDP socket
+	fronts     []*front // of the addresses for TLS
 	policy     *policy
 	registry   *registry
 	ports      *ports
@@ -77,6 +78,10 @@ func New(cfg Config, secret []byte) (*Server, error) {
 	if s.sockets, err = listenAll(cfg.Listen, current, s.log); err != nil {
 		return nil, err
 	}
+	if err := s.listenAllTLS(current); err != nil {
+		s.Close()
+		return nil, err
+	}
 	for _, socket := range s.sockets.udp {
 		link := newUDPLink(socket, &s.counters)
 		s.gates = append(s.gates, newGate(s, link, transportUDP, addrPortOf(socket.LocalAddr())))
@@ -103,6 +108,9 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	for _, f := range s.fronts {
+		f.begin()
+	}
 	g.Go(func() error {
 		s.tend(ctx)
 		s.Close()
@@ -111,6 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 	served, _ := s.Addrs() // the same for TCP
 	s.log.Info("relay started", "component", "turn", "conn", served)
 	err := g.Wait()
+	s.conns.wait() // those that came by Share and ServeConn too
 	s.log.Info("relay stopped", "component", "turn")
 	return err
 }
@@ -123,11 +132,14 @@ func (s *Server) Close() {
 			gate.link.close(closeShutdown)
 		}
 		s.sockets.close()
+		for _, f := range s.fronts {
+			_ = f.Close() // never fails
+		}
 		s.conns.stop()
 	})
 }
 
-// Addrs are the addresses that clients are served on.
+// Addrs are the addresses that clients are served on without TLS.
 func (s *Server) Addrs() (udp, tcp []netip.AddrPort) {
 	for _, c := range s.sockets.udp {
 		udp = append(udp, addrPortOf(c.LocalAddr()))

@@ -36,24 +36,28 @@ var dropNames = [dropReasons]string{
 
 func (r dropReason) String() string { return dropNames[r] }
 
-// closeReason says why the relay closed a TCP connection. The names are
+// closeReason says why the relay closed a connection, TCP or TLS. The names are
 // metric labels.
 type closeReason uint8
 
 const (
-	closeByClient  closeReason = iota // the client closed it, or it broke
-	closeNotTURN                      // its bytes are not STUN nor ChannelData
-	closeSlowFrame                    // a message did not arrive whole in time
-	closeIdle                         // no allocation for too long
-	closeStuck                        // the client did not read in time
-	closeLimit                        // over MaxConns
-	closeSource                       // over MaxConnsPerSource
-	closeShutdown                     // the relay stops
+	closeByClient      closeReason = iota // the client closed it, or it broke
+	closeNotTURN                          // its bytes are not STUN nor ChannelData
+	closeSlowFrame                        // a message did not arrive whole in time
+	closeIdle                             // no allocation for too long
+	closeStuck                            // the client did not read in time
+	closeLimit                            // over MaxConns
+	closeSource                           // over MaxConnsPerSource
+	closeShutdown                         // the relay stops
+	closeSilent                           // it did not say in time what it is for
+	closeHandshake                        // the TLS handshake failed
+	closeSlowHandshake                    // the TLS handshake did not end in time
 	closeReasons
 )
 
 var closeNames = [closeReasons]string{
 	"client", "not_turn", "slow_frame", "idle", "stuck", "conn_limit", "source_limit", "shutdown",
+	"silent", "handshake", "slow_handshake",
 }
 
 func (r closeReason) String() string { return closeNames[r] }
@@ -119,7 +123,7 @@ type Stats struct {
 	ToClients Traffic           `json:"to_clients"`
 	Refused   map[int]uint64    `json:"refused"` // error responses, by STUN error code
 	Dropped   map[string]uint64 `json:"dropped"` // messages and datagrams, by reason
-	Closed    map[string]uint64 `json:"closed"`  // TCP connections, by reason
+	Closed    map[string]uint64 `json:"closed"`  // connections, by reason
 
 	AcceptErrors uint64 `json:"accept_errors"` // of TCP listeners, each survived
 	ReadErrors   uint64 `json:"read_errors"`   // of UDP sockets, each survived
@@ -157,7 +161,7 @@ func (s *Server) Stats() Stats {
 type AllocationInfo struct {
 	ID          uint64         `json:"id"`
 	User        string         `json:"user"`      // subject of the credential
-	Transport   string         `json:"transport"` // between client and relay: udp or tcp
+	Transport   string         `json:"transport"` // between client and relay: udp, tcp or tls
 	Client      netip.AddrPort `json:"client"`
 	Server      netip.AddrPort `json:"server"` // the address of the relay that the client speaks to
 	Relayed     netip.AddrPort `json:"relayed"`

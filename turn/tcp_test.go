@@ -40,7 +40,7 @@ func inPipe(t *testing.T, test func(t *testing.T, p *pipe)) {
 		p := &pipe{t: t, server: s, client: client, began: time.Now(), served: make(chan struct{})}
 		go func() {
 			defer close(p.served)
-			s.serveTCP(addressed{serverEnd})
+			s.ServeConn(addressed{serverEnd})
 		}()
 		test(t, p)
 		client.Close()

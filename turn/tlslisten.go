@@ -1,0 +1,117 @@
+package turn
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+const (
+	turnPort = 3478 // RFC 8656 §2.1; TCP and UDP
+	tlsPort  = 5349
+
+	// autoTLS is the entry of Config.TLSListen that follows Config.Listen.
+	autoTLS = "auto"
+)
+
+// tlsEntries are the addresses for TURN over TLS, each like one of Listen.
+// "auto" stands for the hosts of Listen: with the port for TLS where the other
+// is the usual one too, and with a free one where that is free. Beside another
+// port there is none: who has moved TURN from 3478 to make room for a second
+// server may have that one on 5349 too.
+func (c Config) tlsEntries() []string {
+	if c.TLS == nil {
+		return nil
+	}
+	var entries []string
+	for _, text := range c.TLSListen {
+		if text != autoTLS {
+			entries = append(entries, text)
+			continue
+		}
+		for _, listen := range c.Listen {
+			host, port, err := net.SplitHostPort(listen)
+			if err != nil {
+				continue // it has been validated
+			}
+			switch port {
+			case strconv.Itoa(turnPort):
+				entries = append(entries, net.JoinHostPort(host, strconv.Itoa(tlsPort)))
+			case "0":
+				entries = append(entries, listen)
+			}
+		}
+	}
+	return entries
+}
+
+// listenAllTLS binds every entry for TURN over TLS, by the rules of listenAll.
+func (s *Server) listenAllTLS(current *site) error {
+	seen := map[netip.AddrPort]bool{}
+	for _, text := range s.config.tlsEntries() {
+		entry, err := parseListen(text)
+		if err != nil {
+			return err
+		}
+		var served bool
+		var lastErr error
+		for _, addr := range entry.expand(current) {
+			at := netip.AddrPortFrom(addr, entry.port)
+			if at.Port() != 0 && seen[at] {
+				continue
+			}
+			seen[at] = true
+			f, err := s.listenTLS(at)
+			switch {
+			case err == nil:
+				s.fronts = append(s.fronts, f)
+				entry.port = addrPortOf(f.Addr()).Port() // port 0 becomes one port for every address
+				served = true
+			case !entry.wildcard() || isAddrInUse(err):
+				return err
+			default:
+				s.log.Warn("address not served", "component", "turn", "err", err)
+				lastErr = err
+			}
+		}
+		if !served && lastErr != nil {
+			return lastErr
+		}
+	}
+	return nil
+}
+
+// listenTLS binds TURN over TLS to one address. Nothing is served before the
+// front's begin; its Close gives the address up, and leaves those alone who
+// have connected already.
+func (s *Server) listenTLS(at netip.AddrPort) (*front, error) {
+	l, err := new(net.ListenConfig).Listen(context.Background(), network("tcp", at.Addr()), at.String())
+	if err != nil {
+		return nil, bindError(at, "tcp", "turn.tls_listen", err)
+	}
+	return newFront(s, l, ownTLS(s.config.TLS), nil), nil
+}
+
+// ownTLS is config for listeners on which nothing but TURN is spoken.
+func ownTLS(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.NextProtos = []string{alpnTURN}
+	return config
+}
+
+// TLSAddrs are the addresses that clients are served on over TLS. The listeners
+// of Share are not among them.
+func (s *Server) TLSAddrs() []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for _, f := range s.fronts {
+		addrs = append(addrs, addrPortOf(f.Addr()))
+	}
+	return addrs
+}
+
+func checkTLSListen(listen []string, fault faultFunc) {
+	checkAddresses("tls_listen", slices.DeleteFunc(slices.Clone(listen), func(text string) bool { return text == autoTLS }), fault)
+}
