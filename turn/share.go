@@ -64,7 +64,7 @@ type front struct {
 
 	mu      sync.Mutex
 	ended   bool
-	sorted  map[net.Conn]bool // what is being sorted
+	sorted  map[*peeked]bool // what is being sorted
 	sources map[netip.Addr]int
 }
 
@@ -76,7 +76,7 @@ func newFront(s *Server, l net.Listener, config *tls.Config, others chan net.Con
 	return &front{
 		server: s, listener: l, tls: config, others: others,
 		closed: make(chan struct{}), slots: make(chan struct{}, maxSorted),
-		sorted: map[net.Conn]bool{}, sources: map[netip.Addr]int{},
+		sorted: map[*peeked]bool{}, sources: map[netip.Addr]int{},
 	}
 }
 
@@ -130,7 +130,8 @@ func (f *front) end() {
 
 // take has a connection sorted and, if it is TURN, served: the goroutine is the
 // front's while it sorts, and then, in ServeConn, the server's.
-func (f *front) take(conn net.Conn) {
+func (f *front) take(accepted net.Conn) {
+	conn := &peeked{Conn: accepted}
 	select {
 	case f.slots <- struct{}{}:
 	case <-f.closed:
@@ -155,7 +156,7 @@ func (f *front) take(conn net.Conn) {
 
 // enter notes a connection that is about to be sorted. On false it says why it
 // is not.
-func (f *front) enter(conn net.Conn) (closeReason, bool) {
+func (f *front) enter(conn *peeked) (closeReason, bool) {
 	source := sourceOf(addrPortOf(conn.RemoteAddr()).Addr())
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,7 +171,7 @@ func (f *front) enter(conn net.Conn) (closeReason, bool) {
 	return 0, true
 }
 
-func (f *front) leave(conn net.Conn) {
+func (f *front) leave(conn *peeked) {
 	source := sourceOf(addrPortOf(conn.RemoteAddr()).Addr())
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -181,14 +182,14 @@ func (f *front) leave(conn net.Conn) {
 	<-f.slots
 }
 
-func (f *front) refuse(conn net.Conn, reason closeReason) {
+func (f *front) refuse(conn *peeked, reason closeReason) {
 	f.server.counters.closed[reason].Add(1)
 	conn.Close()
 }
 
 // sort finds out what a connection is for. It returns one that carries TURN,
 // with nothing read from it, and hands on or closes any other.
-func (f *front) sort(conn net.Conn) net.Conn {
+func (f *front) sort(conn *peeked) net.Conn {
 	_ = conn.SetDeadline(time.Now().Add(sortTimeout)) // fails on a closed connection, and so does what follows
 	whole, isTURN, err := f.look(conn)
 	if err != nil {
@@ -213,19 +214,18 @@ func (f *front) sort(conn net.Conn) net.Conn {
 
 // look reads as much of a connection as it takes to tell what it is for, and
 // returns it with nothing read.
-func (f *front) look(conn net.Conn) (whole net.Conn, isTURN bool, err error) {
-	clear := &peeked{Conn: conn}
-	start, err := clear.peek(1)
+func (f *front) look(conn *peeked) (whole net.Conn, isTURN bool, err error) {
+	start, err := conn.peek(1)
 	if err != nil {
 		return nil, false, err
 	}
 	if start[0] != recordHandshake {
 		if f.others != nil {
-			isTURN, err = clear.startsTURN()
+			isTURN, err = conn.startsTURN()
 		}
-		return clear, isTURN, err
+		return conn, isTURN, err
 	}
-	secure := tls.Server(clear, f.tls)
+	secure := tls.Server(conn, f.tls)
 	if err := secure.Handshake(); err != nil {
 		f.server.failures.Debug("tls handshake failed", "remote", conn.RemoteAddr(), "err", err)
 		return nil, false, handshakeError{err}

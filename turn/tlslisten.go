@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 )
 
@@ -110,8 +109,4 @@ func (s *Server) TLSAddrs() []netip.AddrPort {
 		addrs = append(addrs, addrPortOf(f.Addr()))
 	}
 	return addrs
-}
-
-func checkTLSListen(listen []string, fault faultFunc) {
-	checkAddresses("tls_listen", slices.DeleteFunc(slices.Clone(listen), func(text string) bool { return text == autoTLS }), fault)
 }

@@ -32,8 +32,8 @@ func (c Config) Validate() error {
 	fault := func(key, got, want string) {
 		errs = append(errs, &FieldError{"turn." + key, got, want})
 	}
-	checkAddresses("listen", c.Listen, fault)
-	checkTLSListen(c.TLSListen, fault)
+	checkListen("listen", c.Listen, `ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`, fault)
+	checkListen("tls_listen", c.TLSListen, `"auto", or ADDRESS:PORT or :PORT in numbers, such as ":5349"`, fault)
 	if _, err := ParsePortRange(c.RelayPorts.String()); err != nil {
 		_, want, _ := strings.Cut(err.Error(), "want ")
 		fault("relay_ports", c.RelayPorts.String(), want)
@@ -60,11 +60,11 @@ func (c Config) Validate() error {
 
 type faultFunc func(key, got, want string)
 
-func checkAddresses(key string, listen []string, fault faultFunc) {
+func checkListen(key string, listen []string, want string, fault faultFunc) {
 	seen := map[string]bool{}
 	for _, text := range listen {
-		if _, err := parseListen(text); err != nil {
-			fault(key, text, `ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`)
+		if _, err := parseListen(text); err != nil && !(key == "tls_listen" && text == autoTLS) {
+			fault(key, text, want)
 		} else if seen[text] {
 			fault(key, text, "each address once")
 		}
