@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -70,9 +69,8 @@ type front struct {
 
 func newFront(s *Server, l net.Listener, config *tls.Config, others chan net.Conn) *front {
 	config = config.Clone()
-	if !slices.Contains(config.NextProtos, alpnTURN) {
-		config.NextProtos = append(slices.Clip(config.NextProtos), alpnTURN)
-	}
+	// Before the others: coturn's test client names HTTP too, first even.
+	config.NextProtos = append([]string{alpnTURN}, config.NextProtos...)
 	return &front{
 		server: s, listener: l, tls: config, others: others,
 		closed: make(chan struct{}), slots: make(chan struct{}, maxSorted),
@@ -225,20 +223,23 @@ func (f *front) look(conn *peeked) (whole net.Conn, isTURN bool, err error) {
 		}
 		return conn, isTURN, err
 	}
-	secure := tls.Server(conn, f.tls)
+	below := &corked{Conn: conn}
+	secure := tls.Server(below, f.tls)
 	if err := secure.Handshake(); err != nil {
 		f.server.failures.Debug("tls handshake failed", "remote", conn.RemoteAddr(), "err", err)
 		return nil, false, handshakeError{err}
 	}
 	switch protocol := secure.ConnectionState().NegotiatedProtocol; {
+	case protocol == alpnTURN || f.others == nil:
+		return &records{secure, below, secure}, true, nil
 	case protocol != "":
-		return secure, protocol == alpnTURN, nil
-	case f.others == nil:
-		return secure, true, nil
+		return secure, false, nil
 	}
 	within := peekedTLS{&peeked{Conn: secure}, secure}
-	isTURN, err = within.startsTURN()
-	return within, isTURN, err
+	if isTURN, err = within.startsTURN(); isTURN {
+		return &records{within, below, secure}, true, nil
+	}
+	return within, false, err
 }
 
 // handshakeError is why a handshake came to nothing.

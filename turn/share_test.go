@@ -117,7 +117,7 @@ func TestSharedPort(t *testing.T) {
 	}{
 		"tls, stun.turn":       {turntest.DialTLS(t, s.at, "stun.turn"), "tls"},
 		"tls, no protocol":     {turntest.DialTLS(t, s.at), "tls"},
-		"tls, stun.turn later": {turntest.DialTLS(t, s.at, "h2", "stun.turn"), "tls"},
+		"tls, stun.turn later": {turntest.DialTLS(t, s.at, "http/1.1", "stun.turn"), "tls"},
 		"in the clear":         {turntest.Dial(t, "tcp", s.at), "tcp"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -2,7 +2,6 @@ package turn
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/netip"
 	"strconv"
@@ -91,14 +90,9 @@ func (s *Server) listenTLS(at netip.AddrPort) (*front, error) {
 	if err != nil {
 		return nil, bindError(at, "tcp", "turn.tls_listen", err)
 	}
-	return newFront(s, l, ownTLS(s.config.TLS), nil), nil
-}
-
-// ownTLS is config for listeners on which nothing but TURN is spoken.
-func ownTLS(config *tls.Config) *tls.Config {
-	config = config.Clone()
-	config.NextProtos = []string{alpnTURN}
-	return config
+	config := s.config.TLS.Clone()
+	config.NextProtos = nil // nothing but TURN is spoken here
+	return newFront(s, l, config, nil), nil
 }
 
 // TLSAddrs are the addresses that clients are served on over TLS. The listeners

@@ -167,3 +167,33 @@ func TestTLSPortInUse(t *testing.T) {
 	}
 	udp.Close()
 }
+
+// coturn's test client takes a TLS record for a message. However many messages
+// go out at once, each is a record; crypto/tls returns one with each Read.
+func TestRecordForEachMessage(t *testing.T) {
+	server := startTLS(t)
+	shared := share(t, server, nil)
+	for what, c := range map[string]*turntest.Client{
+		"alone":                turntest.DialTLS(t, server.TLSAddrs()[0]),
+		"shared":               turntest.DialTLS(t, shared.at, "stun.turn"),
+		"shared, no protocols": turntest.DialTLS(t, shared.at),
+	} {
+		const requests = 100
+		var raw []byte
+		for range requests {
+			raw = append(raw, stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw...)
+		}
+		c.Write(raw)
+		_ = c.Conn().SetReadDeadline(time.Now().Add(5 * time.Second))
+		p := make([]byte, 1<<14)
+		for range requests {
+			n, err := c.Conn().Read(p)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if size := 20 + int(p[3]); n != size {
+				t.Fatalf("%s: a record of %d bytes for a message of %d", what, n, size)
+			}
+		}
+	}
+}
