@@ -15,15 +15,13 @@ const (
 	autoTLS = "auto"
 )
 
-// tlsEntries are the addresses for TURN over TLS, each like one of Listen.
+// TLSEntries are the addresses for TURN over TLS, each like one of Listen.
 // "auto" stands for the hosts of Listen: with the port for TLS where the other
 // is the usual one too, and with a free one where that is free. Beside another
 // port there is none: who has moved TURN from 3478 to make room for a second
 // server may have that one on 5349 too.
-func (c Config) tlsEntries() []string {
-	if c.TLS == nil {
-		return nil
-	}
+func (c Config) TLSEntries() []string {
+	c = c.withDefaults()
 	var entries []string
 	for _, text := range c.TLSListen {
 		if text != autoTLS {
@@ -48,8 +46,11 @@ func (c Config) tlsEntries() []string {
 
 // listenAllTLS binds every entry for TURN over TLS, by the rules of listenAll.
 func (s *Server) listenAllTLS(current *site) error {
+	if s.config.TLS == nil {
+		return nil
+	}
 	seen := map[netip.AddrPort]bool{}
-	for _, text := range s.config.tlsEntries() {
+	for _, text := range s.config.TLSEntries() {
 		entry, err := parseListen(text)
 		if err != nil {
 			return err
