@@ -3,12 +3,14 @@ package turn
 import (
 	"crypto/tls"
 	"net"
+	"time"
 )
 
 // peeked is a connection whose first bytes have been looked at. They are read
 // again by whoever reads next. The looking is done before that, by one goroutine.
 type peeked struct {
 	net.Conn
+	since    time.Time // when it was accepted
 	buf      [tellTale]byte
 	from, to int // what of buf has been read from Conn and not from peeked
 }

@@ -22,11 +22,15 @@ const (
 	// and over TLS a handshake before them.
 	sortTimeout = 10 * time.Second
 	// maxSorted is how many connections of one listener may take that time at
-	// once. More of them wait in the kernel.
-	maxSorted = 512
+	// once: half a TLS handshake costs about 60 KB. More of them wait in the
+	// kernel, as when every device of a site comes back at the same moment.
+	maxSorted = 128
 	// maxSortedPerSource is how many of them may come from one source. More
 	// of them are closed, so that one host cannot keep the others waiting.
-	maxSortedPerSource = 128
+	maxSortedPerSource = 48
+	// fewSorted is what a source may have that makes no room for others: see
+	// makeRoom.
+	fewSorted = 8
 )
 
 // Share lets other protocols live on a port that TURN is served on too. It
@@ -63,8 +67,8 @@ type front struct {
 
 	mu      sync.Mutex
 	ended   bool
-	sorted  map[*peeked]bool // what is being sorted
-	sources map[netip.Addr]int
+	sorted  map[*peeked]bool   // what is being sorted
+	sources map[netip.Addr]int // how much of it is from where
 }
 
 func newFront(s *Server, l net.Listener, config *tls.Config, others chan net.Conn) *front {
@@ -129,12 +133,17 @@ func (f *front) end() {
 // take has a connection sorted and, if it is TURN, served: the goroutine is the
 // front's while it sorts, and then, in ServeConn, the server's.
 func (f *front) take(accepted net.Conn) {
-	conn := &peeked{Conn: accepted}
+	conn := &peeked{Conn: accepted, since: time.Now()}
 	select {
 	case f.slots <- struct{}{}:
-	case <-f.closed:
-		f.refuse(conn, closeShutdown)
-		return
+	default:
+		f.makeRoom()
+		select {
+		case f.slots <- struct{}{}:
+		case <-f.closed:
+			f.refuse(conn, closeShutdown)
+			return
+		}
 	}
 	if reason, ok := f.enter(conn); !ok {
 		<-f.slots
@@ -169,11 +178,48 @@ func (f *front) enter(conn *peeked) (closeReason, bool) {
 	return 0, true
 }
 
+// makeRoom closes the connection that has been looked at for longest, of the
+// source with the most of them. Without it a few hosts could take turns in
+// keeping everybody waiting. Where all sources have few there is nothing to
+// gain: each connection is as good as the next.
+func (f *front) makeRoom() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var most netip.Addr
+	for source, n := range f.sources {
+		if n > f.sources[most] {
+			most = source
+		}
+	}
+	if f.sources[most] <= fewSorted {
+		return
+	}
+	var oldest *peeked
+	for conn := range f.sorted {
+		if sourceOf(addrPortOf(conn.RemoteAddr()).Addr()) == most && (oldest == nil || conn.since.Before(oldest.since)) {
+			oldest = conn
+		}
+	}
+	if oldest != nil {
+		f.sorted[oldest] = false
+		oldest.Close()
+	}
+}
+
+// decided notes that it is known what a connection is for. From then on it does
+// not have to make room; on false it had to before.
+func (f *front) decided(conn *peeked) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stays := f.sorted[conn]
+	delete(f.sorted, conn)
+	return stays
+}
+
 func (f *front) leave(conn *peeked) {
 	source := sourceOf(addrPortOf(conn.RemoteAddr()).Addr())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.sorted, conn)
 	if f.sources[source]--; f.sources[source] == 0 {
 		delete(f.sources, source)
 	}
@@ -190,6 +236,9 @@ func (f *front) refuse(conn *peeked, reason closeReason) {
 func (f *front) sort(conn *peeked) net.Conn {
 	_ = conn.SetDeadline(time.Now().Add(sortTimeout)) // fails on a closed connection, and so does what follows
 	whole, isTURN, err := f.look(conn)
+	if !f.decided(conn) {
+		err = errCrowded
+	}
 	if err != nil {
 		f.refuse(conn, f.reasonOf(err))
 		return nil
@@ -242,6 +291,9 @@ func (f *front) look(conn *peeked) (whole net.Conn, isTURN bool, err error) {
 	return within, false, err
 }
 
+// errCrowded says that a connection had to make room for another.
+var errCrowded = errors.New("too many connections that do not say what they are for")
+
 // handshakeError is why a handshake came to nothing.
 type handshakeError struct{ error }
 
@@ -256,6 +308,8 @@ func (f *front) reasonOf(err error) closeReason {
 	default:
 	}
 	switch {
+	case errors.Is(err, errCrowded):
+		return closeCrowded
 	case late && inHandshake:
 		return closeSlowHandshake
 	case late:

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -167,6 +168,44 @@ func TestWebSocketOnSharedPort(t *testing.T) {
 	}
 }
 
+// Whoever gets a connection finds the socket below it, for its options.
+func TestSocketBelow(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := turntest.ServerTLS(t)
+	config.NextProtos = []string{"http/1.1"}
+	listener := turntest.Start(t).Share(l, config)
+	defer listener.Close()
+	s := shared{at: l.Addr().(*net.TCPAddr).AddrPort()}
+	for what, client := range map[string]net.Conn{
+		"in the clear":     s.dial(t),
+		"tls":              tls.Client(s.dial(t), s.named(t, "http/1.1")),
+		"tls, no protocol": tls.Client(s.dial(t), s.named(t)),
+	} {
+		var writing sync.WaitGroup
+		defer writing.Wait()
+		writing.Go(func() { _, _ = client.Write([]byte("GET / HTTP/1.1\r\n\r\n")) })
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		below := conn
+		for {
+			upper, ok := below.(interface{ NetConn() net.Conn })
+			if !ok {
+				break
+			}
+			below = upper.NetConn()
+		}
+		if _, ok := below.(*net.TCPConn); !ok {
+			t.Errorf("%s: %T is below, want a TCP connection", what, below)
+		}
+	}
+}
+
 // A message may come in as many pieces as it likes, within the time for it.
 func TestTricklingStart(t *testing.T) {
 	s := share(t, turntest.Start(t), nil)
@@ -223,7 +262,7 @@ func TestBrokenHandshakes(t *testing.T) {
 // client waits for it.
 func TestSilentConnectionsAreBounded(t *testing.T) {
 	s := share(t, turntest.Start(t), nil)
-	for range 128 {
+	for range 48 {
 		s.dial(t)
 	}
 	turntest.Until(t, "the limit", func() bool {

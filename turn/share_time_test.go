@@ -159,28 +159,59 @@ func TestSharedPortSurvivesAcceptErrors(t *testing.T) {
 	})
 }
 
+// fill dials so many times that no more connections may be looked at.
+func (p *pipes) fill(sources int) (open []net.Conn) {
+	for i := range 128 {
+		open = append(open, p.dialFrom(net.IPv4(10, 0, 0, byte(i%sources))))
+	}
+	return open
+}
+
+func (p *pipes) dialFrom(addr net.IP) net.Conn {
+	client, server := net.Pipe()
+	p.conns <- from{pipeEnd{server}, addr}
+	return client
+}
+
 // While as many connections are looked at as may be, others wait their turn
 // and are not turned away.
 func TestSharedPortKeepsOthersWaiting(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, relay *turn.Server, p *pipes) {
-		var open []net.Conn
-		for i := range 512 {
-			client, server := net.Pipe()
-			p.conns <- from{pipeEnd{server}, net.IPv4(10, 0, byte(i>>8), byte(i))}
-			open = append(open, client)
-		}
-		client, server := net.Pipe()
-		p.conns <- from{pipeEnd{server}, net.IPv4(10, 1, 0, 0)}
+		open := append(p.fill(16), p.dialFrom(net.IPv4(10, 1, 0, 0)))
 		began := time.Now()
-		if _, err := client.Write(stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw); err != nil {
+		if _, err := open[128].Write(stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw); err != nil {
 			t.Fatal(err)
 		}
 		want(t, "waited", time.Since(began), 10*time.Second)
 		synctest.Wait()
-		for _, conn := range append(open, client) {
+		for _, conn := range open {
 			conn.Close()
 		}
-		want(t, "silent", relay.Stats().Closed["silent"], 512)
+		want(t, "silent", relay.Stats().Closed["silent"], 128)
+	})
+}
+
+// When a few hosts have everything that may be looked at, the oldest of what
+// they have makes room at once.
+func TestFewHostsMakeRoom(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, relay *turn.Server, p *pipes) {
+		open := p.fill(3)
+		began := time.Now()
+		for i := range 50 {
+			conn := p.dialFrom(net.IPv4(10, 1, 0, byte(i)))
+			if _, err := conn.Write(stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw); err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, conn, p.dialFrom(net.IPv4(10, 0, 0, byte(i%3)))) // they do not give up
+		}
+		want(t, "waited", time.Since(began), 0)
+		synctest.Wait()
+		if got := relay.Stats().Closed["crowded"]; got < 40 {
+			t.Errorf("%d made room, want at least 40", got)
+		}
+		for _, conn := range open {
+			conn.Close()
+		}
 	})
 }
 

@@ -50,6 +50,7 @@ const (
 	closeSource                           // over MaxConnsPerSource
 	closeShutdown                         // the relay stops
 	closeSilent                           // it did not say in time what it is for
+	closeCrowded                          // it had to make room before it said what it is for
 	closeHandshake                        // the TLS handshake failed
 	closeSlowHandshake                    // the TLS handshake did not end in time
 	closeReasons
@@ -57,7 +58,7 @@ const (
 
 var closeNames = [closeReasons]string{
 	"client", "not_turn", "slow_frame", "idle", "stuck", "conn_limit", "source_limit", "shutdown",
-	"silent", "handshake", "slow_handshake",
+	"silent", "crowded", "handshake", "slow_handshake",
 }
 
 func (r closeReason) String() string { return closeNames[r] }
