@@ -73,6 +73,7 @@ func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 		channels:    map[uint16]channel{},
 		channelOf:   map[netip.AddrPort]uint16{},
 	}
+	a.owner.Store(r.identity)
 	if err := g.bind(a, want, claimed); err != nil {
 		s.registry.cancel(r.user)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
@@ -112,14 +113,17 @@ func (g *gate) bind(a *allocation, want pairing, claimed *reservationToken) erro
 
 // begun makes an allocation that pion has taken known to its gate.
 func (g *gate) begun(a *allocation) {
-	a.relay.begun = true
 	g.relays.Add(2) // its reader, and who closes it
+	a.begun.Store(true)
 	g.server.counters.created.Add(1)
 	g.mu.Lock()
 	g.allocations[a.client] = a
 	g.link.setAllocated(true)
 	g.mu.Unlock()
 	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", g.transport)
+	if g.server.isRevoked(a) { // since it was authenticated
+		_ = a.relay.Close() // never fails
+	}
 }
 
 // ended forgets an allocation whose relayConn is being closed.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v2"
@@ -36,6 +37,8 @@ type allocation struct {
 	token      *reservationToken // of the port reserved with this allocation, or nil
 	created    time.Time
 	relay      *relayConn
+	owner      atomic.Pointer[identity] // who made it, or has refreshed it since
+	begun      atomic.Bool              // pion has it: it will read relay and close it
 
 	toPeers, toClient traffic
 
@@ -50,6 +53,14 @@ type allocation struct {
 type channel struct {
 	peer  netip.AddrPort
 	until time.Time
+}
+
+// adopt makes a newer credential of the owner the one that counts: what is
+// revoked is a credential, not what was once made with it.
+func (a *allocation) adopt(id *identity) {
+	if held := a.owner.Load(); id.user == a.user && id != held && id.issued >= held.issued {
+		a.owner.Store(id)
+	}
 }
 
 func (a *allocation) addresses() []netip.AddrPort {

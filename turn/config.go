@@ -28,6 +28,12 @@ type Config struct {
 	IgnoreInterfaces []string `toml:"ignore_interfaces"`
 	// Realm is the name of this relay in the credential exchange (RFC 8489 §9.2).
 	Realm string `toml:"realm"`
+	// Users are static users, beside the time-limited credentials.
+	Users []User `toml:"users"`
+	// SecretFiles hold secrets shared with application servers that make
+	// time-limited credentials themselves: one in each, of 8 bytes or more. A
+	// file that changes is read again within seconds.
+	SecretFiles []string `toml:"secret_files"`
 	// StrictExpiry ends calls with the credential that started them. By
 	// default the owner of a live allocation may go on refreshing it.
 	StrictExpiry bool `toml:"strict_expiry"`

@@ -30,8 +30,12 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		External:         []turn.External{{Public: netip.MustParseAddr("127.0.0.1")}, external(t, "203.0.113.5/fd00::5")},
 		IgnoreInterfaces: []string{"eth[", ""},
 		Realm:            `say "hi"`,
-		MaxAllocations:   -1,
-		MaxChallenges:    1 << 30,
+		Users: []turn.User{
+			{Name: "1700000000:cam", Password: "x"}, {Name: "plc-1", Password: "x", Key: "12"}, {Name: "plc-1", Password: "a\nb"}, {Name: "plc-2"},
+		},
+		SecretFiles:    []string{"a", "a"},
+		MaxAllocations: -1,
+		MaxChallenges:  1 << 30,
 	}
 	err := cfg.Validate()
 	if err == nil {
@@ -54,6 +58,13 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		`turn.ignore_interfaces: got "eth[", want interface names`,
 		`turn.ignore_interfaces: got "", want interface names`,
 		`turn.realm: got "say \"hi\"", want 1 to 63 printable ASCII characters`,
+		`turn.users[0].name: got "1700000000:cam", want 1 to 255 bytes of printable text that do not begin like EXPIRY:SUBJECT`,
+		`turn.users[1].password: got "2 of them", want exactly one of password, password_file and hmac_key`,
+		`turn.users[1].hmac_key: got "[redacted]", want the MD5 of NAME:REALM:PASSWORD in 32 hexadecimal digits`,
+		`turn.users[2].name: got "plc-1", want a name that users[1] does not have already`,
+		`turn.users[2].password: got "[redacted]", want 1 to 255 bytes of printable text on one line`,
+		`turn.users[3].password: got "0 of them", want exactly one of password`,
+		`turn.secret_files: got "a", want names of files, each once`,
 		`turn.max_allocations: got "-1", want 1 to 1048576`,
 		`turn.max_challenges: got "1073741824", want 1 to 1048576`,
 	}

@@ -52,12 +52,19 @@ func (g *gate) handOver(p []byte) (n int, client net.Addr, ok bool) {
 		question := stun.MustBuild(stun.TransactionID, allocateRequest)
 		return copy(p, question.Raw), nobody, true
 	}
+	if g.busy.Lock(); g.request.allocation.relay.isClosed() {
+		g.busy.Unlock()
+		g.refuse(stun.CodeAllocMismatch)
+		return 0, nil, false
+	}
 	m, err := g.engineRequest()
 	if err != nil {
+		g.busy.Unlock()
 		g.server.failures.Warn("request not handed over", "remote", g.request.from, "err", err)
 		g.refuse(stun.CodeServerError)
 		return 0, nil, false
 	}
+	g.given = true
 	g.request.state = requestGiven
 	g.tuple = g.request.allocation.tuple
 	return copy(p, m.Raw), netAddr(g.transport, g.request.from), true
@@ -179,6 +186,10 @@ func (g *gate) engineRefused(m *stun.Message) {
 // settle answers for pion when it has returned to reading without an answer:
 // it ends silently when an allocation expires while it is refreshed.
 func (g *gate) settle() {
+	if g.given {
+		g.given = false
+		g.busy.Unlock()
+	}
 	if g.engine.asked {
 		g.engine = engineNonce{}
 		if g.request.state == requestReady {

@@ -42,6 +42,9 @@ type gate struct {
 	request request      // what pion is busy with, or will be next
 	engine  engineNonce
 	tuple   net.Addr // what LocalAddr is for the message at hand
+	given   bool     // busy is held
+
+	busy sync.Mutex // held while pion works on a request; see end
 
 	mu          sync.RWMutex
 	allocations map[netip.AddrPort]*allocation // by client

@@ -159,7 +159,7 @@ func fuzzGate(f *testing.F, allocated bool) (*gate, *sink) {
 	out := new(sink)
 	g := newGate(s, out, transportTCP, netip.MustParseAddrPort("127.0.0.1:3478"))
 	if allocated {
-		g.request = request{from: memClient, user: "tester"}
+		g.request = request{from: memClient, user: "tester", identity: &identity{user: "tester"}}
 		if code := g.prepare(anyPort, nil); code != 0 {
 			f.Fatal(code)
 		}

@@ -18,7 +18,6 @@ type relayConn struct {
 	socket     udpSocket
 	closed     chan struct{}
 	once       sync.Once
-	begun      bool // pion has it: it will read and close
 
 	// The last peer, for the reader alone: most allocations have one.
 	lastPeer     netip.AddrPort
@@ -42,6 +41,7 @@ func (r *relayConn) ReadFrom(p []byte) (int, net.Addr, error) {
 				return n, r.peerAddr(peer), nil
 			}
 		case errors.Is(err, net.ErrClosed):
+			<-r.closed
 			r.allocation.gate.relays.Done()
 			return 0, nil, err
 		default:
@@ -115,11 +115,20 @@ func (r *relayConn) Close() error {
 		r.server.ended(r.allocation)
 		r.socket.Close()
 		r.server.ports.free(r.allocation)
-		if r.begun {
+		if r.allocation.begun.Load() {
 			r.allocation.gate.relays.Done()
 		}
 	})
 	return nil
+}
+
+func (r *relayConn) isClosed() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // LocalAddr is where the socket is bound.

@@ -32,6 +32,7 @@ type request struct {
 	id     [stun.TransactionIDSize]byte
 	retry  bool // it has been given to pion before, with a nonce that was too old
 
+	identity *identity // nil until the request has proven to come from user
 	username string
 	user     string
 	key      []byte // nil until the request has proven to come from user

@@ -9,6 +9,7 @@ package turn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -22,13 +23,11 @@ import (
 // tendEvery is how often the relay looks at the machine's interfaces.
 const tendEvery = 2 * time.Second
 
-// minSecret is 128 bits, the least that a key shared with nobody should have.
-const minSecret = 16
-
 // Server is a TURN server. New, Run, and Close for one that never ran.
 type Server struct {
 	config     Config
-	secret     []byte
+	keys       *keyring
+	files      secretFiles
 	log        *slog.Logger
 	failures   *slog.Logger // limited, for what a stranger can cause
 	sockets    *sockets
@@ -45,18 +44,26 @@ type Server struct {
 }
 
 // New binds the sockets of cfg; nothing is served before Run. secret is what
-// credentials are made with, at least 16 bytes.
-func New(cfg Config, secret []byte) (*Server, error) {
+// credentials are made with, at least 16 bytes; those made with older ones are
+// accepted as well (see SetSecrets).
+func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if len(secret) < minSecret {
-		return nil, fmt.Errorf("the TURN secret has %d bytes, want at least %d", len(secret), minSecret)
-	}
 	cfg = cfg.withDefaults()
+	files := secretFiles{paths: cfg.SecretFiles}
+	users, err := userKeys(cfg.Users, cfg.Realm)
+	if err := errors.Join(err, files.load()); err != nil {
+		return nil, err
+	}
+	keys, err := newKeyring(cfg.Realm, append([]Secret{{Key: secret}}, older...), users, files.secrets())
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:     cfg,
-		secret:     slices.Clone(secret),
+		keys:       keys,
+		files:      files,
 		log:        cfg.Logger,
 		failures:   limited(cfg.Logger),
 		registry:   newRegistry(cfg.MaxAllocations, cfg.MaxAllocationsPerUser),
@@ -148,6 +155,7 @@ func (s *Server) tend(ctx context.Context) {
 		case now := <-ticker.C:
 			s.lookAround()
 			s.ports.expire(now)
+			s.lookAtSecrets(now)
 		case <-ctx.Done():
 			return
 		}

@@ -25,7 +25,8 @@ const maxRealm = 63
 const maxCount = 1 << 20
 
 // Validate reports every fault of the section, joined, each a *FieldError.
-// Zero fields stand for their defaults and are accepted. No socket is touched.
+// Zero fields stand for their defaults and are accepted. It touches no socket
+// and no disk.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
@@ -53,8 +54,20 @@ func (c Config) Validate() error {
 	if !validRealm(c.Realm) {
 		fault("realm", c.Realm, fmt.Sprintf(`1 to %d printable ASCII characters without " or \`, maxRealm))
 	}
+	checkUsers(c.Users, fault)
+	checkSecretFiles(c.SecretFiles, fault)
 	checkCounts(c, fault)
 	return errors.Join(errs...)
+}
+
+// Check is Validate, and reads the files of secrets too.
+func (c Config) Check() error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	files := secretFiles{paths: c.SecretFiles}
+	_, err := userKeys(c.Users, c.withDefaults().Realm)
+	return errors.Join(err, files.load())
 }
 
 type faultFunc func(key, got, want string)
