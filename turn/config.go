@@ -2,7 +2,6 @@ package turn
 
 import (
 	"log/slog"
-	"net/netip"
 	"strings"
 )
 
@@ -16,11 +15,14 @@ type Config struct {
 	RelayPorts PortRange `toml:"relay_ports"`
 	// AllowPeers are networks behind a router that callers may reach, on top
 	// of the attached ones. See policy for what no entry can open.
-	AllowPeers []netip.Prefix `toml:"allow_peers"`
+	AllowPeers []PeerRule `toml:"allow_peers"`
 	// DenyPeers wins over everything that would be allowed.
-	DenyPeers []netip.Prefix `toml:"deny_peers"`
+	DenyPeers []PeerRule `toml:"deny_peers"`
 	// External are the addresses of NATs in front of the box.
 	External []External `toml:"external"`
+	// Interfaces are name patterns of the interfaces that are the site; empty:
+	// all of them but IgnoreInterfaces. Loopback is served in any case.
+	Interfaces []string `toml:"interfaces"`
 	// IgnoreInterfaces are name patterns of interfaces that are no part of
 	// the site: their networks are not reachable as peers, and a wildcard in
 	// Listen leaves their addresses out. By default those of container and

@@ -149,7 +149,7 @@ func (s *sink) close(closeReason) {}
 // permission and a channel, if allocated.
 func fuzzGate(f *testing.F, allocated bool) (*gate, *sink) {
 	s, err := New(Config{
-		Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("0.0.0.0/0"), MaxAllocations: 2, MaxAllocationsPerUser: 2,
+		Listen: []string{"127.0.0.1:0"}, AllowPeers: rules("0.0.0.0/0"), MaxAllocations: 2, MaxAllocationsPerUser: 2,
 	}, make([]byte, 16))
 	if err != nil {
 		f.Fatal(err)

@@ -23,7 +23,7 @@ type relayConn struct {
 	lastPeer     netip.AddrPort
 	lastPeerAddr *net.UDPAddr
 
-	from, to verdict // on the last peer; from is the reader's, to the gate's
+	from, to lastVerdict // on the last peer; from is the reader's, to the gate's
 }
 
 var _ net.PacketConn = (*relayConn)(nil)
@@ -63,7 +63,7 @@ func (r *relayConn) admit(full bool, from netip.AddrPort) (netip.AddrPort, bool)
 	switch {
 	case full:
 		r.server.counters.drop(dropOversize)
-	case !r.server.policy.mayReachAgain(peer, &r.from):
+	case !r.server.policy.mayReachAgain(r.allocation.user, peer, &r.from):
 		r.server.counters.drop(dropPeerDenied)
 	case !r.allocation.permitted(peer.Addr()):
 		r.server.counters.drop(dropNoPermission)
@@ -85,7 +85,7 @@ func (r *relayConn) peerAddr(peer netip.AddrPort) *net.UDPAddr {
 // counted and forgotten.
 func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	peer := canonicalPort(addrPortOf(addr))
-	if !r.server.policy.mayReachAgain(peer, &r.to) {
+	if !r.server.policy.mayReachAgain(r.allocation.user, peer, &r.to) {
 		r.server.counters.drop(dropPeerDenied)
 		return len(p), nil
 	}

@@ -112,7 +112,7 @@ func (g *gate) checkCreatePermission() refusal {
 		return stun.CodeBadRequest
 	}
 	for i, peer := range r.peers {
-		if !g.server.policy.mayPermit(peer) {
+		if !g.server.policy.mayPermit(r.user, peer) {
 			return stun.CodeForbidden
 		}
 		if r.peers[i] = canonicalPort(peer); !r.reaches(peer) {
@@ -138,7 +138,7 @@ func (g *gate) checkChannelBind() refusal {
 	if r.peers, ok = peerAddresses(&g.message); !ok || len(r.peers) != 1 {
 		return stun.CodeBadRequest
 	}
-	if !g.server.policy.mayReach(r.peers[0]) {
+	if !g.server.policy.mayReach(r.user, r.peers[0]) {
 		return stun.CodeForbidden
 	}
 	if !r.reaches(r.peers[0]) {

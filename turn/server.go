@@ -72,15 +72,14 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 	}
-	s.policy = &policy{
-		allow: cfg.AllowPeers, deny: cfg.DenyPeers, external: cfg.External, relayed: s.registry,
-	}
 	interfaces, err := readInterfaces()
 	if err != nil {
 		return nil, err
 	}
-	current := newSite(interfaces, cfg.IgnoreInterfaces)
-	s.policy.site.Store(current)
+	current := newSite(interfaces, cfg.interfaces())
+	s.policy = newPolicy(s.registry, rulebook{
+		allow: cfg.AllowPeers, deny: cfg.DenyPeers, external: cfg.External, site: current,
+	})
 	if s.sockets, err = listenAll(cfg.Listen, current, s.log); err != nil {
 		return nil, err
 	}
@@ -180,8 +179,8 @@ func (s *Server) lookAround() {
 		s.failures.Warn("interfaces not listed", "err", err)
 		return
 	}
-	next := newSite(interfaces, s.config.IgnoreInterfaces)
-	before := s.policy.site.Swap(next)
+	next := newSite(interfaces, s.config.interfaces())
+	before := s.policy.setSite(next)
 	if !slices.Equal(before.networks, next.networks) {
 		s.log.Info("attached networks changed", "component", "turn", "site", next.networks)
 	}

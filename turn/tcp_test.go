@@ -31,7 +31,7 @@ func (addressed) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(memClien
 
 func inPipe(t *testing.T, test func(t *testing.T, p *pipe)) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("127.0.0.0/8")}, make([]byte, 16))
+		s, err := New(Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: rules("127.0.0.0/8")}, make([]byte, 16))
 		if err != nil {
 			t.Fatal(err)
 		}

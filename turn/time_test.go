@@ -65,7 +65,7 @@ var (
 // inMemory runs test in a bubble where time is not real.
 func inMemory(t *testing.T, test func(t *testing.T, r *memRelay)) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("127.0.0.0/8")}, make([]byte, 16))
+		s, err := New(Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: rules("127.0.0.0/8")}, make([]byte, 16))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path"
 	"strconv"
 	"strings"
 )
@@ -38,19 +37,16 @@ func (c Config) Validate() error {
 		_, want, _ := strings.Cut(err.Error(), "want ")
 		fault("relay_ports", c.RelayPorts.String(), want)
 	}
-	checkPrefixes("allow_peers", c.AllowPeers, fault)
-	checkPrefixes("deny_peers", c.DenyPeers, fault)
-	for _, p := range c.AllowPeers {
-		if p.IsValid() && unreachable(p) {
-			fault("allow_peers", p.String(), "a network of unicast addresses: nothing opens this one")
+	checkRules("allow_peers", c.AllowPeers, fault)
+	checkRules("deny_peers", c.DenyPeers, fault)
+	for _, r := range c.AllowPeers {
+		if r.Network.IsValid() && unreachable(r.Network) {
+			fault("allow_peers", r.String(), "a network of unicast addresses: nothing opens this one")
 		}
 	}
 	checkExternal(c.External, fault)
-	for _, pattern := range c.IgnoreInterfaces {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			fault("ignore_interfaces", pattern, `interface names in which * stands for any characters, such as "docker*"`)
-		}
-	}
+	checkInterfaces("interfaces", c.Interfaces, fault)
+	checkInterfaces("ignore_interfaces", c.IgnoreInterfaces, fault)
 	if !validRealm(c.Realm) {
 		fault("realm", c.Realm, fmt.Sprintf(`1 to %d printable ASCII characters without " or \`, maxRealm))
 	}
@@ -81,19 +77,6 @@ func checkListen(listen []string, fault faultFunc) {
 			fault("listen", text, "each address once")
 		}
 		seen[text] = true
-	}
-}
-
-func checkPrefixes(key string, prefixes []netip.Prefix, fault faultFunc) {
-	for _, p := range prefixes {
-		switch {
-		case !p.IsValid():
-			fault(key, p.String(), `ADDRESS/BITS, such as "10.20.0.0/16"`)
-		case p.Addr().Is4In6():
-			fault(key, p.String(), "an IPv4 network in IPv4 notation: every spelling of its addresses is covered")
-		case p.Masked() != p:
-			fault(key, p.String(), p.Masked().String())
-		}
 	}
 }
 
