@@ -63,19 +63,20 @@ func (g *gate) pairing() (pairing, *reservationToken, refusal) {
 // prepare makes the allocation of the request at hand: quota, port, socket.
 func (g *gate) prepare(want pairing, claimed *reservationToken) refusal {
 	r, s := &g.request, g.server
-	if code := s.registry.reserve(r.user); code != 0 {
+	grant, code := s.quotas.admit(r.user, r.from.Addr())
+	if code != 0 {
 		return code
 	}
 	a := &allocation{
 		gate: g, client: r.from, clientAddr: netAddr(g.transport, r.from),
-		user: r.user, request: r.id, created: time.Now(),
+		user: r.user, request: r.id, created: time.Now(), grant: grant,
 		permissions: map[netip.Addr]time.Time{},
 		channels:    map[uint16]channel{},
 		channelOf:   map[netip.AddrPort]uint16{},
 	}
 	a.owner.Store(r.identity)
 	if err := g.bind(a, want, claimed); err != nil {
-		s.registry.cancel(r.user)
+		grant.release()
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
 			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
 		}
@@ -129,6 +130,7 @@ func (g *gate) begun(a *allocation) {
 // ended forgets an allocation whose relayConn is being closed.
 func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
+	a.grant.release()
 	g := a.gate
 	g.mu.Lock()
 	if g.allocations[a.client] == a { // not one that was prepared and refused

@@ -37,6 +37,7 @@ type allocation struct {
 	token      *reservationToken // of the port reserved with this allocation, or nil
 	created    time.Time
 	relay      *relayConn
+	grant      *grant
 	owner      atomic.Pointer[identity] // who made it, or has refreshed it since
 	begun      atomic.Bool              // pion has it: it will read relay and close it
 
@@ -81,7 +82,8 @@ func (a *allocation) checkPermissions(peers []netip.AddrPort, max int) bool {
 			added[peer.Addr()] = true
 		}
 	}
-	return len(a.permissions)+len(added) <= max
+	n := len(a.permissions) + len(added)
+	return n <= max && a.grant.holdPermissions(n)
 }
 
 // permit creates or refreshes permissions.
@@ -115,7 +117,7 @@ func (a *allocation) checkChannel(number uint16, peer netip.AddrPort, max int) s
 		return 0
 	case numberUsed || peerUsed:
 		return stun.CodeBadRequest
-	case len(a.channels) >= max:
+	case len(a.channels) >= max, !a.grant.holdChannels(len(a.channels) + 1):
 		return stun.CodeInsufficientCapacity
 	}
 	return 0
@@ -144,6 +146,15 @@ func (a *allocation) refreshed(lifetime time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.expires = time.Now().Add(lifetime)
+}
+
+// sweep gives back to the quotas what has ended.
+func (a *allocation) sweep(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.expireLocked(now)
+	a.grant.holdPermissions(len(a.permissions))
+	a.grant.holdChannels(len(a.channels))
 }
 
 // expireLocked forgets permissions and channels that have ended.

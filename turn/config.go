@@ -3,6 +3,7 @@ package turn
 import (
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // Config is the [turn] section. A zero field means its default.
@@ -45,16 +46,36 @@ type Config struct {
 	// they go on working.
 	StrictChannels bool `toml:"strict_channels"`
 
-	MaxAllocations        int `toml:"max_allocations"`          // of the whole relay
-	MaxAllocationsPerUser int `toml:"max_allocations_per_user"` // a user is the subject of a credential
-	MaxPermissions        int `toml:"max_permissions"`          // of one allocation
-	MaxChannels           int `toml:"max_channels"`             // of one allocation
-	MaxConns              int `toml:"max_conns"`                // open TCP connections
-	MaxConnsPerSource     int `toml:"max_conns_per_source"`     // of them from one address
+	MaxAllocations          int `toml:"max_allocations"`            // of the whole relay
+	MaxAllocationsPerUser   int `toml:"max_allocations_per_user"`   // a user is the subject of a credential
+	MaxAllocationsPerSource int `toml:"max_allocations_per_source"` // a source is an address, or a /64 of IPv6
+	MaxPermissions          int `toml:"max_permissions"`            // of one allocation
+	MaxPermissionsPerUser   int `toml:"max_permissions_per_user"`
+	MaxPermissionsPerSource int `toml:"max_permissions_per_source"`
+	MaxPermissionsTotal     int `toml:"max_permissions_total"`
+	MaxChannels             int `toml:"max_channels"` // of one allocation
+	MaxChannelsPerUser      int `toml:"max_channels_per_user"`
+	MaxChannelsPerSource    int `toml:"max_channels_per_source"`
+	MaxChannelsTotal        int `toml:"max_channels_total"`
+	MaxConns                int `toml:"max_conns"`            // open TCP connections
+	MaxConnsPerSource       int `toml:"max_conns_per_source"` // of them from one address
 	// MaxChallenges is how many unauthenticated requests over UDP are answered
 	// per second and source address. The source of such a request may be
 	// forged, and the answer is larger than the request.
 	MaxChallenges int `toml:"max_challenges"`
+
+	// QuotaPeriod is how long the bytes of the limits below are for. Periods
+	// follow each other from the start of the relay.
+	QuotaPeriod time.Duration `toml:"quota_period"`
+	// Bytes are payload in both directions; a packet between two callers counts
+	// for both. 0 is no limit, for bytes and for bit rates.
+	MaxUserBytes            int64   `toml:"max_bytes_per_user"`
+	MaxSourceBytes          int64   `toml:"max_bytes_per_source"`
+	MaxTotalBytes           int64   `toml:"max_bytes_total"`
+	MaxBitRatePerAllocation BitRate `toml:"max_bit_rate_per_allocation"`
+	MaxBitRatePerUser       BitRate `toml:"max_bit_rate_per_user"`
+	MaxBitRatePerSource     BitRate `toml:"max_bit_rate_per_source"`
+	MaxBitRateTotal         BitRate `toml:"max_bit_rate_total"`
 
 	Logger *slog.Logger `toml:"-"` // nil: discard
 }
@@ -62,17 +83,25 @@ type Config struct {
 // Default is the configuration of an empty [turn] section.
 func Default() Config {
 	return Config{
-		Listen:                []string{":3478"},
-		RelayPorts:            defaultRelayPorts,
-		IgnoreInterfaces:      containerInterfaces(),
-		Realm:                 "signalbox",
-		MaxAllocations:        4096,
-		MaxAllocationsPerUser: 64,
-		MaxPermissions:        64,
-		MaxChannels:           64,
-		MaxConns:              4096,
-		MaxConnsPerSource:     512,
-		MaxChallenges:         100,
+		Listen:                  []string{":3478"},
+		RelayPorts:              defaultRelayPorts,
+		IgnoreInterfaces:        containerInterfaces(),
+		Realm:                   "signalbox",
+		MaxAllocations:          4096,
+		MaxAllocationsPerUser:   64,
+		MaxAllocationsPerSource: 1024,
+		MaxPermissions:          64,
+		MaxPermissionsPerUser:   1024,
+		MaxPermissionsPerSource: 8192,
+		MaxPermissionsTotal:     65536,
+		MaxChannels:             64,
+		MaxChannelsPerUser:      1024,
+		MaxChannelsPerSource:    8192,
+		MaxChannelsTotal:        65536,
+		MaxConns:                4096,
+		MaxConnsPerSource:       512,
+		MaxChallenges:           100,
+		QuotaPeriod:             24 * time.Hour,
 	}
 }
 
@@ -111,8 +140,15 @@ func (c Config) withDefaults() Config {
 	for _, n := range []struct{ field, byDefault *int }{
 		{&c.MaxAllocations, &d.MaxAllocations},
 		{&c.MaxAllocationsPerUser, &d.MaxAllocationsPerUser},
+		{&c.MaxAllocationsPerSource, &d.MaxAllocationsPerSource},
 		{&c.MaxPermissions, &d.MaxPermissions},
+		{&c.MaxPermissionsPerUser, &d.MaxPermissionsPerUser},
+		{&c.MaxPermissionsPerSource, &d.MaxPermissionsPerSource},
+		{&c.MaxPermissionsTotal, &d.MaxPermissionsTotal},
 		{&c.MaxChannels, &d.MaxChannels},
+		{&c.MaxChannelsPerUser, &d.MaxChannelsPerUser},
+		{&c.MaxChannelsPerSource, &d.MaxChannelsPerSource},
+		{&c.MaxChannelsTotal, &d.MaxChannelsTotal},
 		{&c.MaxConns, &d.MaxConns},
 		{&c.MaxConnsPerSource, &d.MaxConnsPerSource},
 		{&c.MaxChallenges, &d.MaxChallenges},
@@ -120,6 +156,9 @@ func (c Config) withDefaults() Config {
 		if *n.field == 0 {
 			*n.field = *n.byDefault
 		}
+	}
+	if c.QuotaPeriod == 0 {
+		c.QuotaPeriod = d.QuotaPeriod
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

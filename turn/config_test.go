@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -38,9 +39,13 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		Users: []turn.User{
 			{Name: "1700000000:cam", Password: "x"}, {Name: "plc-1", Password: "x", Key: "12"}, {Name: "plc-1", Password: "a\nb"}, {Name: "plc-2"},
 		},
-		SecretFiles:    []string{"a", "a"},
-		MaxAllocations: -1,
-		MaxChallenges:  1 << 30,
+		SecretFiles:       []string{"a", "a"},
+		MaxAllocations:    -1,
+		MaxChallenges:     1 << 30,
+		MaxChannelsTotal:  -5,
+		QuotaPeriod:       time.Second,
+		MaxSourceBytes:    -1,
+		MaxBitRatePerUser: 7999,
 	}
 	err := cfg.Validate()
 	if err == nil {
@@ -74,7 +79,11 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		`turn.users[3].password: got "0 of them", want exactly one of password`,
 		`turn.secret_files: got "a", want names of files, each once`,
 		`turn.max_allocations: got "-1", want 1 to 1048576`,
+		`turn.max_channels_total: got "-5", want 1 to 1048576`,
 		`turn.max_challenges: got "1073741824", want 1 to 1048576`,
+		`turn.quota_period: got "1s", want 1m to 366d`,
+		`turn.max_bytes_per_source: got "-1", want a size, or 0 for no limit`,
+		`turn.max_bit_rate_per_user: got "7999bit/s", want a rate from 8kbit/s to 1000Gbit/s`,
 	}
 	got := strings.Split(err.Error(), "\n")
 	if len(got) != len(want) {

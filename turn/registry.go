@@ -5,61 +5,23 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-
-	"github.com/pion/stun/v2"
 )
 
-// registry holds the live allocations of the whole relay and counts them
-// against the quotas.
+// registry holds the live allocations of the whole relay.
 type registry struct {
-	maxTotal, maxPerUser int
-
-	mu      sync.RWMutex
-	lastID  uint64
-	total   int // reserved and live
-	perUser map[string]int
-	all     map[*allocation]bool
+	mu     sync.RWMutex
+	lastID uint64
+	all    map[*allocation]bool
 	// relayed finds allocations by relayed address, as bound and as handed
 	// out; onAddr counts them by address alone.
 	relayed map[netip.AddrPort]*allocation
 	onAddr  map[netip.Addr]int
 }
 
-func newRegistry(maxTotal, maxPerUser int) *registry {
+func newRegistry() *registry {
 	return &registry{
-		maxTotal: maxTotal, maxPerUser: maxPerUser,
-		perUser: map[string]int{}, all: map[*allocation]bool{},
+		all:     map[*allocation]bool{},
 		relayed: map[netip.AddrPort]*allocation{}, onAddr: map[netip.Addr]int{},
-	}
-}
-
-// reserve takes user's place for one allocation, or returns the error code for
-// a quota that is used up (RFC 8656 §7.2). add or cancel follows.
-func (r *registry) reserve(user string) stun.ErrorCode {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.perUser[user] >= r.maxPerUser:
-		return stun.CodeAllocQuotaReached
-	case r.total >= r.maxTotal:
-		return stun.CodeInsufficientCapacity
-	}
-	r.total++
-	r.perUser[user]++
-	return 0
-}
-
-// cancel gives back a place that reserve has taken.
-func (r *registry) cancel(user string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cancelLocked(user)
-}
-
-func (r *registry) cancelLocked(user string) {
-	r.total--
-	if r.perUser[user]--; r.perUser[user] == 0 {
-		delete(r.perUser, user)
 	}
 }
 
@@ -77,11 +39,10 @@ func (r *registry) add(a *allocation) {
 	}
 }
 
-// remove forgets an allocation and gives its place back.
+// remove forgets an allocation.
 func (r *registry) remove(a *allocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cancelLocked(a.user)
 	delete(r.all, a)
 	for _, addr := range a.addresses() {
 		delete(r.relayed, addr)
@@ -115,8 +76,8 @@ func (r *registry) live() []*allocation {
 	return slices.Collect(maps.Keys(r.all))
 }
 
-func (r *registry) count() (allocations, users int) {
+func (r *registry) count() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.all), len(r.perUser)
+	return len(r.all)
 }

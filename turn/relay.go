@@ -36,7 +36,7 @@ func (r *relayConn) ReadFrom(p []byte) (int, net.Addr, error) {
 		switch {
 		case err == nil:
 			failed = 0
-			if peer, ok := r.admit(n == len(p), canonicalPort(from)); ok {
+			if peer, ok := r.admit(n, n == len(p), canonicalPort(from)); ok {
 				r.count(&r.allocation.toClient, &r.server.counters.toClients, n)
 				return n, r.peerAddr(peer), nil
 			}
@@ -55,7 +55,7 @@ func (r *relayConn) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // admit decides about a datagram from a peer and returns the address that the
 // client knows this peer by. A datagram that fills the buffer may have been cut.
-func (r *relayConn) admit(full bool, from netip.AddrPort) (netip.AddrPort, bool) {
+func (r *relayConn) admit(bytes int, full bool, from netip.AddrPort) (netip.AddrPort, bool) {
 	peer := from
 	if other := r.server.registry.find(from); other != nil {
 		peer = other.relayed
@@ -68,7 +68,7 @@ func (r *relayConn) admit(full bool, from netip.AddrPort) (netip.AddrPort, bool)
 	case !r.allocation.permitted(peer.Addr()):
 		r.server.counters.drop(dropNoPermission)
 	default:
-		return peer, true
+		return peer, r.spend(bytes)
 	}
 	return peer, false
 }
@@ -89,6 +89,9 @@ func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 		r.server.counters.drop(dropPeerDenied)
 		return len(p), nil
 	}
+	if !r.spend(len(p)) {
+		return len(p), nil
+	}
 	// An address that a NAT has for another caller is reached inside.
 	if other := r.server.registry.find(peer); other != nil {
 		peer = other.local
@@ -99,6 +102,19 @@ func (r *relayConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 		r.count(&r.allocation.toPeers, &r.server.counters.toPeers, len(p))
 	}
 	return len(p), nil
+}
+
+// spend takes bytes from the quotas, or counts a drop.
+func (r *relayConn) spend(bytes int) bool {
+	grant := r.allocation.grant
+	if !grant.limited() {
+		return true
+	}
+	reason, ok := grant.spend(bytes, r.server.quotas.clock())
+	if !ok {
+		r.server.counters.drop(reason)
+	}
+	return ok
 }
 
 func (r *relayConn) count(own, total *traffic, bytes int) {

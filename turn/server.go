@@ -34,6 +34,7 @@ type Server struct {
 	gates      []*gate // one for each UDP socket
 	policy     *policy
 	registry   *registry
+	quotas     *quotas
 	ports      *ports
 	conns      *conns
 	nonces     *nonces
@@ -66,7 +67,8 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		files:      files,
 		log:        cfg.Logger,
 		failures:   limited(cfg.Logger),
-		registry:   newRegistry(cfg.MaxAllocations, cfg.MaxAllocationsPerUser),
+		registry:   newRegistry(),
+		quotas:     newQuotas(cfg),
 		ports:      newPorts(cfg.RelayPorts),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
 		nonces:     newNonces(),
@@ -155,6 +157,9 @@ func (s *Server) tend(ctx context.Context) {
 			s.lookAround()
 			s.ports.expire(now)
 			s.lookAtSecrets(now)
+			for _, a := range s.registry.live() {
+				a.sweep(now)
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -26,12 +26,14 @@ const (
 	dropChallengeRate                   // an unauthenticated request over MaxChallenges
 	dropQueueFull                       // a TCP client reads more slowly than its peers send
 	dropSendFailed                      // the kernel refused to send
+	dropBitRate                         // over a bit rate of the quotas
+	dropByteQuota                       // over the bytes of a quota period
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"malformed", "oversize", "unexpected", "no_allocation", "no_channel", "no_permission",
-	"peer_denied", "challenge_rate", "queue_full", "send_failed",
+	"peer_denied", "challenge_rate", "queue_full", "send_failed", "bit_rate", "byte_quota",
 }
 
 func (r dropReason) String() string { return dropNames[r] }
@@ -123,6 +125,9 @@ type Stats struct {
 
 	AcceptErrors uint64 `json:"accept_errors"` // of TCP listeners, each survived
 	ReadErrors   uint64 `json:"read_errors"`   // of UDP sockets, each survived
+	// QuotasForgotten are users and sources whose used up quotas were forgotten
+	// because too many others without an allocation were remembered.
+	QuotasForgotten uint64 `json:"quotas_forgotten"`
 }
 
 // Stats takes a snapshot. It may be called at any time from any goroutine.
@@ -139,7 +144,8 @@ func (s *Server) Stats() Stats {
 		AcceptErrors: c.acceptErrors.Load(),
 		ReadErrors:   c.readErrors.Load(),
 	}
-	stats.Allocations, stats.Users = s.registry.count()
+	stats.Allocations, stats.Users = s.registry.count(), s.quotas.activeUsers()
+	stats.QuotasForgotten = s.quotas.forgotten.Load()
 	stats.Conns = s.conns.count()
 	for i, code := range refusalCodes {
 		stats.Refused[int(code)] = c.refused[i].Load()

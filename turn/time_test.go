@@ -83,7 +83,7 @@ func inMemory(t *testing.T, test func(t *testing.T, r *memRelay)) {
 			t.Error(err)
 		}
 		s.Close()
-		if n, _ := s.registry.count(); n != 0 {
+		if n := s.registry.count(); n != 0 {
 			t.Errorf("%d allocations are left", n)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // FieldError is one fault in the configuration.
@@ -22,6 +23,9 @@ const maxRealm = 63
 
 // maxCount is the most that any of the caps may be set to.
 const maxCount = 1 << 20
+
+// maxQuotaPeriod is the most that a quota period may last.
+const maxQuotaPeriod = 366 * 24 * time.Hour
 
 // Validate reports every fault of the section, joined, each a *FieldError.
 // Zero fields stand for their defaults and are accepted. It touches no socket
@@ -53,6 +57,7 @@ func (c Config) Validate() error {
 	checkUsers(c.Users, fault)
 	checkSecretFiles(c.SecretFiles, fault)
 	checkCounts(c, fault)
+	checkTraffic(c, fault)
 	return errors.Join(errs...)
 }
 
@@ -126,14 +131,51 @@ func checkCounts(c Config, fault faultFunc) {
 	}{
 		{"max_allocations", c.MaxAllocations},
 		{"max_allocations_per_user", c.MaxAllocationsPerUser},
+		{"max_allocations_per_source", c.MaxAllocationsPerSource},
 		{"max_permissions", c.MaxPermissions},
+		{"max_permissions_per_user", c.MaxPermissionsPerUser},
+		{"max_permissions_per_source", c.MaxPermissionsPerSource},
+		{"max_permissions_total", c.MaxPermissionsTotal},
 		{"max_channels", c.MaxChannels},
+		{"max_channels_per_user", c.MaxChannelsPerUser},
+		{"max_channels_per_source", c.MaxChannelsPerSource},
+		{"max_channels_total", c.MaxChannelsTotal},
 		{"max_conns", c.MaxConns},
 		{"max_conns_per_source", c.MaxConnsPerSource},
 		{"max_challenges", c.MaxChallenges},
 	} {
 		if n.got < 1 || n.got > maxCount {
 			fault(n.key, strconv.Itoa(n.got), fmt.Sprintf("1 to %d", maxCount))
+		}
+	}
+}
+
+// checkTraffic finds the faults of limits that are no counts.
+func checkTraffic(c Config, fault faultFunc) {
+	if c.QuotaPeriod < time.Minute || c.QuotaPeriod > maxQuotaPeriod {
+		fault("quota_period", c.QuotaPeriod.String(), "1m to 366d")
+	}
+	for _, n := range []struct {
+		key string
+		got int64
+	}{
+		{"max_bytes_per_user", c.MaxUserBytes}, {"max_bytes_per_source", c.MaxSourceBytes}, {"max_bytes_total", c.MaxTotalBytes},
+	} {
+		if n.got < 0 {
+			fault(n.key, strconv.FormatInt(n.got, 10), "a size, or 0 for no limit")
+		}
+	}
+	for _, n := range []struct {
+		key string
+		got BitRate
+	}{
+		{"max_bit_rate_per_allocation", c.MaxBitRatePerAllocation},
+		{"max_bit_rate_per_user", c.MaxBitRatePerUser},
+		{"max_bit_rate_per_source", c.MaxBitRatePerSource},
+		{"max_bit_rate_total", c.MaxBitRateTotal},
+	} {
+		if !validBitRate(float64(n.got)) {
+			fault(n.key, n.got.String(), wantBitRate)
 		}
 	}
 }
