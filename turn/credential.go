@@ -19,8 +19,8 @@ import (
 // the browsers' applications know as "TURN REST API", so that a credential
 // needs no store and any of them can make one. Printing it hides the password.
 //
-// What a relay makes itself has a stamp before the subject, which is part of
-// the subject to everybody else: EXPIRY:~ISSUED:SUBJECT, with the second it was
+// What Server.Issue makes has a stamp before the subject, which is part of the
+// subject to everybody else: EXPIRY:~ISSUED:SUBJECT, with the second it was
 // made in, or EXPIRY:~ISSUED.GRANT:SUBJECT. Revocation goes by it.
 type Credential struct {
 	Username string    `json:"username"`
@@ -39,13 +39,18 @@ func NewCredential(secret []byte, subject string, expires time.Time) Credential 
 	}
 }
 
-// Credential makes a credential for subject that is good for ttl. The subject
-// may have 440 bytes; with more of them the relay refuses the credential.
+// Credential makes a credential for subject that is good for ttl, in the plain
+// form of the scheme unless the subject is revoked. The subject may have 440
+// bytes; with more of them the relay refuses the credential.
 func (s *Server) Credential(subject string, ttl time.Duration) Credential {
-	return s.Issue(subject, "", ttl)
+	if _, revoked := s.keys.revoked.Load().before[subject]; revoked {
+		return s.Issue(subject, "", ttl)
+	}
+	return NewCredential(s.keys.newest(), subject, time.Now().Add(ttl))
 }
 
-// Issue is Credential for one grant, which may be revoked by itself: what the
+// Issue is Credential with a stamp, so that a revocation of the subject spares
+// what is made after it. grant, unless empty, may be revoked by itself: what the
 // caller signs users in with, in up to 32 letters and digits. Any other grant
 // counts as none.
 func (s *Server) Issue(subject, grant string, ttl time.Duration) Credential {

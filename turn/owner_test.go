@@ -156,7 +156,7 @@ func TestRevocationSparesNewerCredential(t *testing.T) {
 	c.Credential = turn.NewStamped(turntest.Secret, "cam", "", now.Add(-time.Hour), now.Add(time.Hour))
 	c.Allocate()
 	older := c.Credential
-	c.Credential = server.Credential("cam", time.Hour)
+	c.Credential = server.Issue("cam", "", time.Hour)
 	want(t, "refresh with a newer credential", c.Refresh(10*time.Minute), 0)
 	if err := server.SetRevoked([]turn.Revocation{{Subject: "cam", Before: now.Add(-time.Minute)}}); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 const MaxRevocations = 1 << 15
 
 // Revocation takes credentials back: those of Subject that were made up to and
-// in the second of Before, or those of one Grant (see Server.Issue). Whoever
-// signs without telling when, an outside holder of a shared secret or a static
-// user, is out for as long as the revocation of the subject stands.
+// in the second of Before, or those of one Grant (see Server.Issue). What
+// does not tell when it was made, a plain credential or a static user's, is void
+// for as long as the revocation of the subject stands.
 type Revocation struct {
 	Subject string
 	Before  time.Time // of Subject
