@@ -39,7 +39,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		Users: []turn.User{
 			{Name: "1700000000:cam", Password: "x"}, {Name: "plc-1", Password: "x", Key: "12"}, {Name: "plc-1", Password: "a\nb"}, {Name: "plc-2"},
 		},
-		SecretFiles:       []string{"a", "a"},
+		SecretFiles:       []string{"a", "a", "b", "c"},
 		MaxAllocations:    -1,
 		MaxChallenges:     1 << 30,
 		MaxChannelsTotal:  -5,
@@ -77,6 +77,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		`turn.users[2].name: got "plc-1", want a name that users[1] does not have already`,
 		`turn.users[2].password: got "[redacted]", want 1 to 255 bytes of printable text on one line`,
 		`turn.users[3].password: got "0 of them", want exactly one of password`,
+		`turn.secret_files: got "4 files", want at most 3`,
 		`turn.secret_files: got "a", want names of files, each once`,
 		`turn.max_allocations: got "-1", want 1 to 1048576`,
 		`turn.max_channels_total: got "-5", want 1 to 1048576`,

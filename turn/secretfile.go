@@ -13,6 +13,9 @@ import (
 
 const (
 	maxSecretFileBytes = 4 << 10
+	// maxSecretFiles leaves room in MaxSecrets for the own secret and four
+	// that it has replaced.
+	maxSecretFiles = MaxSecrets - 5
 	// minOutside is the least for a secret that another server chose. coturn
 	// takes any; below this one a signed request gives it away.
 	minOutside = 8
@@ -129,8 +132,8 @@ func readSecretFile(path string) ([]byte, error) {
 }
 
 func checkSecretFiles(paths []string, fault faultFunc) {
-	if len(paths) >= MaxSecrets {
-		fault("secret_files", fmt.Sprint(len(paths), " files"), fmt.Sprintf("at most %d", MaxSecrets-1))
+	if len(paths) > maxSecretFiles {
+		fault("secret_files", fmt.Sprint(len(paths), " files"), fmt.Sprintf("at most %d", maxSecretFiles))
 	}
 	for i, path := range paths {
 		if path == "" || slices.Contains(paths[:i], path) {

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -172,6 +173,31 @@ func TestSample(t *testing.T) {
 		want.Store.Dir = want.Data
 		if !reflect.DeepEqual(loaded.Config, want) {
 			t.Errorf("the sample is not the default:\ngot  %+v\nwant %+v", loaded.Config, want)
+		}
+	}
+}
+
+// TestUsersAreShownWithoutSecrets holds `check --print` against a file with
+// every way to give a static user of the relay.
+func TestUsersAreShownWithoutSecrets(t *testing.T) {
+	loaded, err := config.Load(config.Sources{File: write(t, `
+[[turn.users]]
+name = "plc-1"
+password = "gate 7"
+[[turn.users]]
+name = "plc-2"
+hmac_key = "0x1f243a2da78213cc05ffd224d380a86f"
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	if err := loaded.WriteTOML(&shown); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{shown.String(), fmt.Sprintf("%+v", loaded.Turn)} {
+		if strings.Contains(text, "gate 7") || strings.Contains(text, "1f243a") || !strings.Contains(text, "plc-2") {
+			t.Errorf("shown as:\n%s", text)
 		}
 	}
 }
