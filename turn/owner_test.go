@@ -3,6 +3,7 @@ package turn_test
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,4 +165,49 @@ func TestRevocationSparesNewerCredential(t *testing.T) {
 	want(t, "refresh", c.Refresh(10*time.Minute), 0)
 	c.Credential = older
 	want(t, "refresh with the older credential", c.Refresh(10*time.Minute), 401)
+}
+
+// Revocations come and go while clients allocate, permit and bind: every
+// request is answered and nothing is left over.
+func TestRevocationAmidRequests(t *testing.T) {
+	server, peer := turntest.Start(t, func(cfg *turn.Config) { cfg.MaxChallenges = 100000 }), echo(t, "127.0.0.1:0")
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for i, network := range []string{"udp", "tcp", "udp", "tcp"} {
+		c := turntest.Dial(t, network, turntest.Addr(server))
+		c.Credential = server.Issue("cam", "", time.Hour)
+		c.Challenge()
+		clients.Go(func() {
+			for n := i; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				m := c.Request(stun.MethodAllocate, turntest.UDPTransport)
+				if code := turntest.Code(m); code != 0 && code != 401 && code != 437 {
+					t.Errorf("allocate: %d", code)
+				}
+				for range n % 3 {
+					c.Permit(peer)
+					c.Bind(0x4000, peer)
+				}
+			}
+		})
+	}
+	for range 200 {
+		for _, list := range [][]turn.Revocation{{{Subject: "cam", Before: time.Now()}}, nil} {
+			if err := server.SetRevoked(list); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
+	close(stop)
+	clients.Wait()
+	want(t, "revoke", server.SetRevoked([]turn.Revocation{{Subject: "cam", Before: time.Now()}}), nil)
+	turntest.Until(t, "nothing left", func() bool { return server.Stats().Allocations == 0 && server.Stats().Users == 0 })
+	if server.Stats().Created < 10 {
+		t.Errorf("%d allocations made, want many", server.Stats().Created)
+	}
 }
