@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,7 @@ type Appliance struct {
 	authority *auth.Authority
 	trust     *trust.Authority
 	relay     *turn.Server
+	rotating  sync.Mutex // of the relay's secrets
 	signaling *signaling.Server
 	discovery *discovery.Responder // nil when turned off
 	api       *api.API
@@ -117,15 +119,17 @@ func (a *Appliance) lastWrite() time.Time {
 }
 
 func (a *Appliance) buildRelay(ctx context.Context) error {
-	secret, err := keys.Relay(ctx, a.store)
+	newest, older, err := a.relaySecrets(ctx)
 	if err != nil {
-		return fmt.Errorf("relay secret: %w", err)
+		return err
 	}
 	cfg := a.cfg.Turn
 	cfg.TLS = a.trust.TLSConfig()
 	cfg.Logger = a.log // turn names itself
-	a.relay, err = turn.New(cfg, secret)
-	return err
+	if a.relay, err = turn.New(cfg, newest.Key, older...); err != nil {
+		return err
+	}
+	return a.relay.SetRevoked(a.relayRevocations())
 }
 
 func (a *Appliance) buildSignaling(ctx context.Context) error {
@@ -144,7 +148,12 @@ func (a *Appliance) buildSignaling(ctx context.Context) error {
 	if a.signaling, err = signaling.New(cfg); err != nil {
 		return err
 	}
-	a.authority.OnRevoke(func(auth.Revocation) { a.signaling.EndRevoked() })
+	a.authority.OnRevoke(func(auth.Revocation) {
+		a.signaling.EndRevoked()
+		if err := a.relay.SetRevoked(a.relayRevocations()); err != nil {
+			a.log.Error("revocation does not reach the relay", "err", err)
+		}
+	})
 	return nil
 }
 

@@ -68,6 +68,7 @@ var exportedAs = map[string][]string{
 	"Closed":          {"closed_total"},
 	"AcceptErrors":    {"accept_errors_total"},
 	"ReadErrors":      {"read_errors_total"},
+	"QuotasForgotten": {"quotas_forgotten_total"},
 	"Segmented":       {"segmented_packets_total"},
 	"Overflowed":      {"overflowed_total"},
 	"RefusedDraining": {"refused_draining_total"},

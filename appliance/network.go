@@ -110,12 +110,12 @@ func (a *Appliance) secureAddrs(local netip.Addr) []netip.AddrPort {
 // ice is what a welcome carries.
 func (a *Appliance) ice(local netip.Addr, id auth.Identity) signaling.ICE {
 	stun, turn := a.relayURLs(local)
-	c := a.relay.Credential(id.Subject, relayTTL)
+	c, ok := a.sessionCredential(id)
 	ice := signaling.ICE{Servers: []signaling.ICEServer{}, Expires: c.Expires.UnixMilli()}
 	if len(stun) > 0 { // a browser throws at a server without URLs
 		ice.Servers = append(ice.Servers, signaling.ICEServer{URLs: stun})
 	}
-	if len(turn) > 0 {
+	if len(turn) > 0 && ok {
 		ice.Servers = append(ice.Servers, signaling.ICEServer{URLs: turn, Username: c.Username, Credential: c.Password})
 	}
 	return ice

@@ -126,7 +126,7 @@ func (s *Server) Drained() <-chan struct{} {
 }
 
 // settleDrain closes the channel of Drained when it is time. It follows
-// whatever gives back a place of the registry. Nothing is missed: an allocation
+// whatever gives back a place. Nothing is missed: an allocation
 // takes its place before it asks whether the relay drains, and Drain says so
 // before it counts the places.
 func (s *Server) settleDrain() {
@@ -136,14 +136,14 @@ func (s *Server) settleDrain() {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.on.Load() && !d.closed && s.registry.taken() == 0 {
+	if d.on.Load() && !d.closed && s.quotas.taken() == 0 {
 		d.closed = true
 		close(d.done)
 	}
 }
 
-// giveBack cancels a reservation of the registry.
-func (s *Server) giveBack(user string) {
-	s.registry.cancel(user)
+// giveBack releases the grant of an allocation that is not made after all.
+func (s *Server) giveBack(g *grant) {
+	g.release()
 	s.settleDrain()
 }

@@ -105,11 +105,12 @@ func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 // prepare makes the allocation of the request at hand: quota, ports, sockets.
 func (g *gate) prepare(want wanted) refusal {
 	r, s := &g.request, g.server
-	if code := s.registry.reserve(r.user); code != 0 {
+	grant, code := s.quotas.admit(r.user, r.from.Addr())
+	if code != 0 {
 		return code
 	}
 	if s.Draining() { // asked after the place is taken, see settleDrain
-		s.giveBack(r.user)
+		s.giveBack(grant)
 		r.because = drainingError
 		s.counters.refusedDraining.Add(1)
 		return stun.CodeInsufficientCapacity
@@ -117,12 +118,13 @@ func (g *gate) prepare(want wanted) refusal {
 	a := &allocation{
 		server: s, gate: g, link: r.link, client: r.from, clientAddr: netAddr(r.link.transport(), r.from),
 		user: r.user, request: r.id, lifetime: r.lifetime, created: time.Now(), missing: want.missing,
-		peers: peers{clock: &s.clock},
+		peers: peers{clock: &s.clock, grant: grant},
 	}
+	a.owner.Store(r.identity)
 	counted := s.counters.flow(r.link.transport())
 	a.toPeers.Parent, a.toClient.Parent = &counted.toPeers, &counted.toClients
 	if err := g.bind(a, want); err != nil {
-		s.giveBack(r.user)
+		s.giveBack(grant)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
 			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
 		}
@@ -174,8 +176,8 @@ func (a *allocation) add(port relayPort) {
 // begun makes an allocation that pion has taken known to its gate.
 func (g *gate) begun(a *allocation) {
 	r := &g.request
-	a.conn.begun = true
 	g.relays.Add(2) // its reader, and who closes it
+	a.conn.begun = true
 	g.server.counters.created.Add(1)
 	if !a.link.setAllocated(a) {
 		a.lifetime, r.lifetime = 0, 0 // the client has gone meanwhile
@@ -188,11 +190,15 @@ func (g *gate) begun(a *allocation) {
 		_ = g.server.loopFor(a.link).Add(relay.socket, relay)
 	}
 	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", a.link.transport())
+	if g.server.isRevoked(a) { // since it was authenticated
+		a.lifetime, r.lifetime = 0, 0
+	}
 }
 
 // ended forgets an allocation whose relayConn is being closed.
 func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
+	a.grant.release()
 	a.link.setEnded(a)
 	a.stopTimer()
 	s.settleDrain()

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v2"
@@ -47,6 +48,7 @@ type allocation struct {
 	// missing is why there is no address of the additional family, 0 if none
 	// was asked for or there is one.
 	missing refusal
+	owner   atomic.Pointer[identity] // who made it, or has refreshed it since
 
 	peers
 	toPeers, toClient udpio.Meter // payload that has been relayed
@@ -54,6 +56,14 @@ type allocation struct {
 	mu      sync.Mutex
 	expires time.Time
 	timer   *time.Timer // of expires; nil before the first lifetime is known
+}
+
+// adopt makes a newer credential of the owner the one that counts: what is
+// revoked is a credential, not what was once made with it.
+func (a *allocation) adopt(id *identity) {
+	if held := a.owner.Load(); id.user == a.user && id != held && id.issued >= held.issued {
+		a.owner.Store(id)
+	}
 }
 
 // family is the place of addr's family in allocation.relays.

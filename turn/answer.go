@@ -44,15 +44,19 @@ func (g *gate) authenticate(now time.Time) refusal {
 	if !g.server.nonces.valid(nonce.String(), r.from, now) {
 		return stun.CodeStaleNonce
 	}
-	expires, user, ok := parseUsername(username.String())
-	if !ok {
+	var held *identity
+	if r.allocation != nil && !g.server.config.StrictExpiry {
+		held = r.allocation.owner.Load()
+	}
+	id, ok := g.server.keys.prove(username.String(), held, now,
+		func(key []byte) bool { return stun.MessageIntegrity(key).Check(m) == nil })
+	if !ok || id.expired(now) && !g.mayOutlive(id.user) {
 		return stun.CodeUnauthorized
 	}
-	key := longTermKey(username.String(), g.server.config.Realm, password(g.server.secret, username.String()))
-	if stun.MessageIntegrity(key).Check(m) != nil || now.After(expires) && !g.mayOutlive(user) {
-		return stun.CodeUnauthorized
+	r.identity, r.username, r.user, r.key = id, id.username, id.user, id.key
+	if r.allocation != nil {
+		r.allocation.adopt(id)
 	}
-	r.username, r.user, r.key = username.String(), user, key
 	return 0
 }
 

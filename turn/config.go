@@ -3,8 +3,8 @@ package turn
 import (
 	"crypto/tls"
 	"log/slog"
-	"net/netip"
 	"strings"
+	"time"
 )
 
 // Config is the [turn] section. A zero field means its default.
@@ -22,11 +22,14 @@ type Config struct {
 	RelayPorts PortRange `toml:"relay_ports"`
 	// AllowPeers are networks behind a router that callers may reach, on top
 	// of the attached ones. See policy for what no entry can open.
-	AllowPeers []netip.Prefix `toml:"allow_peers"`
+	AllowPeers []PeerRule `toml:"allow_peers"`
 	// DenyPeers wins over everything that would be allowed.
-	DenyPeers []netip.Prefix `toml:"deny_peers"`
+	DenyPeers []PeerRule `toml:"deny_peers"`
 	// External are the addresses of NATs in front of the box.
 	External []External `toml:"external"`
+	// Interfaces are name patterns of the interfaces that are the site; empty:
+	// all of them but IgnoreInterfaces. Loopback is served in any case.
+	Interfaces []string `toml:"interfaces"`
 	// IgnoreInterfaces are name patterns of interfaces that are no part of
 	// the site: their networks are not reachable as peers, and a wildcard in
 	// Listen leaves their addresses out. By default those of container and
@@ -34,6 +37,12 @@ type Config struct {
 	IgnoreInterfaces []string `toml:"ignore_interfaces"`
 	// Realm is the name of this relay in the credential exchange (RFC 8489 §9.2).
 	Realm string `toml:"realm"`
+	// Users are static users, beside the time-limited credentials.
+	Users []User `toml:"users"`
+	// SecretFiles hold secrets shared with application servers that make
+	// time-limited credentials themselves: one in each, of 8 bytes or more. A
+	// file that changes is read again within seconds.
+	SecretFiles []string `toml:"secret_files"`
 	// StrictExpiry ends calls with the credential that started them. By
 	// default the owner of a live allocation may go on refreshing it.
 	StrictExpiry bool `toml:"strict_expiry"`
@@ -43,16 +52,36 @@ type Config struct {
 	// they go on working.
 	StrictChannels bool `toml:"strict_channels"`
 
-	MaxAllocations        int `toml:"max_allocations"`          // of the whole relay
-	MaxAllocationsPerUser int `toml:"max_allocations_per_user"` // a user is the subject of a credential
-	MaxPermissions        int `toml:"max_permissions"`          // of one allocation
-	MaxChannels           int `toml:"max_channels"`             // of one allocation
-	MaxConns              int `toml:"max_conns"`                // open TCP connections
-	MaxConnsPerSource     int `toml:"max_conns_per_source"`     // of them from one address
+	MaxAllocations          int `toml:"max_allocations"`            // of the whole relay
+	MaxAllocationsPerUser   int `toml:"max_allocations_per_user"`   // a user is the subject of a credential
+	MaxAllocationsPerSource int `toml:"max_allocations_per_source"` // a source is an address, or a /64 of IPv6
+	MaxPermissions          int `toml:"max_permissions"`            // of one allocation
+	MaxPermissionsPerUser   int `toml:"max_permissions_per_user"`
+	MaxPermissionsPerSource int `toml:"max_permissions_per_source"`
+	MaxPermissionsTotal     int `toml:"max_permissions_total"`
+	MaxChannels             int `toml:"max_channels"` // of one allocation
+	MaxChannelsPerUser      int `toml:"max_channels_per_user"`
+	MaxChannelsPerSource    int `toml:"max_channels_per_source"`
+	MaxChannelsTotal        int `toml:"max_channels_total"`
+	MaxConns                int `toml:"max_conns"`            // open TCP connections
+	MaxConnsPerSource       int `toml:"max_conns_per_source"` // of them from one address
 	// MaxChallenges is how many unauthenticated requests over UDP are answered
 	// per second and source address. The source of such a request may be
 	// forged, and the answer is larger than the request.
 	MaxChallenges int `toml:"max_challenges"`
+
+	// QuotaPeriod is how long the bytes of the limits below are for. Periods
+	// follow each other from the start of the relay.
+	QuotaPeriod time.Duration `toml:"quota_period"`
+	// Bytes are payload in both directions; a packet between two callers counts
+	// for both. 0 is no limit, for bytes and for bit rates.
+	MaxUserBytes            int64   `toml:"max_bytes_per_user"`
+	MaxSourceBytes          int64   `toml:"max_bytes_per_source"`
+	MaxTotalBytes           int64   `toml:"max_bytes_total"`
+	MaxBitRatePerAllocation BitRate `toml:"max_bit_rate_per_allocation"`
+	MaxBitRatePerUser       BitRate `toml:"max_bit_rate_per_user"`
+	MaxBitRatePerSource     BitRate `toml:"max_bit_rate_per_source"`
+	MaxBitRateTotal         BitRate `toml:"max_bit_rate_total"`
 
 	// TLS has the certificate for TLSListen; GetCertificate may change it at
 	// any time. The protocols to negotiate are the relay's own affair.
@@ -63,18 +92,26 @@ type Config struct {
 // Default is the configuration of an empty [turn] section.
 func Default() Config {
 	return Config{
-		Listen:                []string{":3478"},
-		TLSListen:             []string{autoTLS},
-		RelayPorts:            defaultRelayPorts,
-		IgnoreInterfaces:      containerInterfaces(),
-		Realm:                 "signalbox",
-		MaxAllocations:        4096,
-		MaxAllocationsPerUser: 64,
-		MaxPermissions:        64,
-		MaxChannels:           64,
-		MaxConns:              4096,
-		MaxConnsPerSource:     512,
-		MaxChallenges:         100,
+		Listen:                  []string{":3478"},
+		TLSListen:               []string{autoTLS},
+		RelayPorts:              defaultRelayPorts,
+		IgnoreInterfaces:        containerInterfaces(),
+		Realm:                   "signalbox",
+		MaxAllocations:          4096,
+		MaxAllocationsPerUser:   64,
+		MaxAllocationsPerSource: 1024,
+		MaxPermissions:          64,
+		MaxPermissionsPerUser:   1024,
+		MaxPermissionsPerSource: 8192,
+		MaxPermissionsTotal:     65536,
+		MaxChannels:             64,
+		MaxChannelsPerUser:      1024,
+		MaxChannelsPerSource:    8192,
+		MaxChannelsTotal:        65536,
+		MaxConns:                4096,
+		MaxConnsPerSource:       512,
+		MaxChallenges:           100,
+		QuotaPeriod:             24 * time.Hour,
 	}
 }
 
@@ -116,8 +153,15 @@ func (c Config) withDefaults() Config {
 	for _, n := range []struct{ field, byDefault *int }{
 		{&c.MaxAllocations, &d.MaxAllocations},
 		{&c.MaxAllocationsPerUser, &d.MaxAllocationsPerUser},
+		{&c.MaxAllocationsPerSource, &d.MaxAllocationsPerSource},
 		{&c.MaxPermissions, &d.MaxPermissions},
+		{&c.MaxPermissionsPerUser, &d.MaxPermissionsPerUser},
+		{&c.MaxPermissionsPerSource, &d.MaxPermissionsPerSource},
+		{&c.MaxPermissionsTotal, &d.MaxPermissionsTotal},
 		{&c.MaxChannels, &d.MaxChannels},
+		{&c.MaxChannelsPerUser, &d.MaxChannelsPerUser},
+		{&c.MaxChannelsPerSource, &d.MaxChannelsPerSource},
+		{&c.MaxChannelsTotal, &d.MaxChannelsTotal},
 		{&c.MaxConns, &d.MaxConns},
 		{&c.MaxConnsPerSource, &d.MaxConnsPerSource},
 		{&c.MaxChallenges, &d.MaxChallenges},
@@ -125,6 +169,9 @@ func (c Config) withDefaults() Config {
 		if *n.field == 0 {
 			*n.field = *n.byDefault
 		}
+	}
+	if c.QuotaPeriod == 0 {
+		c.QuotaPeriod = d.QuotaPeriod
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

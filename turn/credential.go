@@ -18,14 +18,18 @@ import (
 // of HMAC-SHA1(secret, username). This is the scheme that coturn, eturnal and
 // the browsers' applications know as "TURN REST API", so that a credential
 // needs no store and any of them can make one. Printing it hides the password.
+//
+// What Server.Issue makes has a stamp before the subject, which is part of the
+// subject to everybody else: EXPIRY:~ISSUED:SUBJECT, with the second it was
+// made in, or EXPIRY:~ISSUED.GRANT:SUBJECT. Revocation goes by it.
 type Credential struct {
 	Username string    `json:"username"`
 	Password string    `json:"credential"`
 	Expires  time.Time `json:"expires"`
 }
 
-// NewCredential makes a credential without a running relay. Its expiry is cut
-// to whole seconds.
+// NewCredential makes a credential as anybody who shares the secret can. Its
+// expiry is cut to whole seconds.
 func NewCredential(secret []byte, subject string, expires time.Time) Credential {
 	username := strconv.FormatInt(expires.Unix(), 10) + ":" + subject
 	return Credential{
@@ -35,10 +39,54 @@ func NewCredential(secret []byte, subject string, expires time.Time) Credential 
 	}
 }
 
-// Credential makes a credential for subject that is good for ttl. The subject
-// may have 480 bytes; with more of them the relay refuses the credential.
+// Credential makes a credential for subject that is good for ttl, in the plain
+// form of the scheme unless the subject is revoked. The subject may have 440
+// bytes; with more of them the relay refuses the credential.
 func (s *Server) Credential(subject string, ttl time.Duration) Credential {
-	return NewCredential(s.secret, subject, time.Now().Add(ttl))
+	if _, revoked := s.keys.revoked.Load().before[subject]; revoked {
+		return s.Issue(subject, "", ttl)
+	}
+	return NewCredential(s.keys.newest(), subject, time.Now().Add(ttl))
+}
+
+// Issue is Credential with a stamp, so that a revocation of the subject spares
+// what is made after it. grant, unless empty, may be revoked by itself: what the
+// caller signs users in with, in up to 32 letters and digits. Any other grant
+// counts as none.
+func (s *Server) Issue(subject, grant string, ttl time.Duration) Credential {
+	now := time.Now()
+	issued := s.keys.revoked.Load().after(subject, now)
+	return NewStamped(s.keys.newest(), subject, grant, issued, now.Add(ttl))
+}
+
+// NewStamped is Issue without a running relay.
+func NewStamped(secret []byte, subject, grant string, issued, expires time.Time) Credential {
+	stamp := stampMark + strconv.FormatInt(issued.Unix(), 10)
+	if validGrant(grant) {
+		stamp += "." + grant
+	}
+	return NewCredential(secret, stamp+":"+subject, expires)
+}
+
+// stampMark begins a stamp. No number does, so that none is taken for one.
+const stampMark = "~"
+
+// parseStamp takes the stamp off a subject that has one.
+func parseStamp(stamped string) (issued int64, grant, subject string) {
+	stamp, subject, found := strings.Cut(stamped, ":")
+	stamp, marked := strings.CutPrefix(stamp, stampMark)
+	second, grant, granted := strings.Cut(stamp, ".")
+	seconds, err := strconv.ParseUint(second, 10, 63)
+	if !found || !marked || subject == "" || err != nil || granted && !validGrant(grant) {
+		return 0, "", stamped
+	}
+	return int64(seconds), grant, subject
+}
+
+func validGrant(grant string) bool {
+	return grant != "" && len(grant) <= 32 && !strings.ContainsFunc(grant, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // Format covers every verb, %#v included.

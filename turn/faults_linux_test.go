@@ -65,7 +65,7 @@ func TestFaults(t *testing.T) {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
 			cfg := relayConfig{Turn: turn.Default()}
-			cfg.Turn.Listen, cfg.Turn.AllowPeers = []string{"127.0.0.1:0"}, []netip.Prefix{prefix("127.0.0.0/8")}
+			cfg.Turn.Listen, cfg.Turn.AllowPeers = []string{"127.0.0.1:0"}, []turn.PeerRule{turntest.Rule("127.0.0.0/8")}
 			if fault.change != nil {
 				fault.change(&cfg)
 			}

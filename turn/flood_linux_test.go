@@ -303,7 +303,7 @@ func TestFloods(t *testing.T) {
 	for kind := range floods {
 		t.Run(kind, func(t *testing.T) {
 			cfg := relayConfig{Turn: turn.Default()}
-			cfg.Turn.Listen, cfg.Turn.AllowPeers = []string{"127.0.0.1:0"}, []netip.Prefix{prefix("127.0.0.0/8")}
+			cfg.Turn.Listen, cfg.Turn.AllowPeers = []string{"127.0.0.1:0"}, []turn.PeerRule{turntest.Rule("127.0.0.0/8")}
 			r := startRelay(t, exe, cfg)
 			call := startCall(t, r)
 			time.Sleep(300 * time.Millisecond)

@@ -79,7 +79,7 @@ func (r *uclientRun) start(t *testing.T) {
 		}
 		cfg.TLS = turntest.ServerTLS(t)
 		// It asks for permissions for made-up peers, too.
-		cfg.AllowPeers = append(cfg.AllowPeers, prefix("0.0.0.0/0"), prefix("::/0"))
+		cfg.AllowPeers = append(cfg.AllowPeers, turntest.Rule("0.0.0.0/0"), turntest.Rule("::/0"))
 	})
 	switch {
 	case r.shared:

@@ -51,7 +51,7 @@ func (l *memLink) answers() (all [][]byte) {
 
 // newMemServer is a relay that serves nobody by itself.
 func newMemServer(t testing.TB, change ...func(*Config)) *Server {
-	cfg := Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: prefixes("127.0.0.0/8")}
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, AllowPeers: rules("127.0.0.0/8")}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -71,7 +71,7 @@ func (g *gate) admitRaw(l link, raw []byte) {
 // allocateIn makes an allocation that pion does not know of.
 func allocateIn(t testing.TB, g *gate, l link) *allocation {
 	t.Helper()
-	g.request = request{link: l, from: memClient, user: "tester"}
+	g.request = request{link: l, from: memClient, user: "tester", identity: &identity{user: "tester"}}
 	if code := g.prepare(wanted{addr: loopback}); code != 0 {
 		t.Fatalf("prepare: %d", code)
 	}

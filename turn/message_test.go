@@ -138,7 +138,7 @@ func FuzzXORAddress(f *testing.F) {
 // permission and a channel, if allocated.
 func fuzzGate(f *testing.F, allocated bool) (*gate, *memLink) {
 	s := newMemServer(f, func(c *Config) {
-		c.AllowPeers, c.MaxAllocations, c.MaxAllocationsPerUser = prefixes("0.0.0.0/0"), 2, 2
+		c.AllowPeers, c.MaxAllocations, c.MaxAllocationsPerUser = rules("0.0.0.0/0"), 2, 2
 	})
 	g, l := newGate(s), newMemLink(transportTCP)
 	if allocated {

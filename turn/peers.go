@@ -36,6 +36,7 @@ type channel struct {
 // up without a lock: the lists are sorted, and replaced, not changed.
 type peers struct {
 	clock       *clock
+	grant       *grant                        // of the quotas
 	permissions atomic.Pointer[[]*permission] // by address
 	channels    atomic.Pointer[[]*channel]    // by number
 	byPeer      atomic.Pointer[[]*channel]    // by peer
@@ -94,22 +95,19 @@ func insertAt[T any](list *atomic.Pointer[[]*T], i int, item *T) {
 	list.Store(&with)
 }
 
-// keep leaves only the items that are wanted in a list and returns how many
-// have gone.
-func keep[T any](list *atomic.Pointer[[]*T], wanted func(*T) bool) int {
+// keep leaves only the items that are wanted in a list.
+func keep[T any](list *atomic.Pointer[[]*T], wanted func(*T) bool) {
 	items := list.Load()
-	if items == nil || !slices.ContainsFunc(*items, func(x *T) bool { return !wanted(x) }) {
-		return 0
+	unwanted := func(x *T) bool { return !wanted(x) }
+	if items != nil && slices.ContainsFunc(*items, unwanted) {
+		left := slices.DeleteFunc(slices.Clone(*items), unwanted)
+		list.Store(&left)
 	}
-	left := slices.DeleteFunc(slices.Clone(*items), func(x *T) bool { return !wanted(x) })
-	gone := len(*items) - len(left)
-	list.Store(&left)
-	return gone
 }
 
-// checkPermissions says how many permissions peers would add; ok is false when
-// there would be more than max then.
-func (p *peers) checkPermissions(addrs []netip.AddrPort, max int) (added int, ok bool) {
+// checkPermissions says whether permissions for peers would stay below max and
+// within the quotas.
+func (p *peers) checkPermissions(addrs []netip.AddrPort, max int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expireLocked(p.clock.now())
@@ -119,7 +117,8 @@ func (p *peers) checkPermissions(addrs []netip.AddrPort, max int) (added int, ok
 			fresh[a.Addr()] = true
 		}
 	}
-	return len(fresh), length(&p.permissions)+len(fresh) <= max
+	n := length(&p.permissions) + len(fresh)
+	return n <= max && p.grant.holdPermissions(n)
 }
 
 func length[T any](list *atomic.Pointer[[]*T]) int {
@@ -145,9 +144,8 @@ func (p *peers) permit(addrs []netip.AddrPort) {
 }
 
 // checkChannel returns the error code for a binding of number to peer that may
-// not be made: RFC 8656 §12.2 wants each of them bound once. fresh says whether
-// it would be a new one.
-func (p *peers) checkChannel(number uint16, peer netip.AddrPort, max int) (fresh bool, _ stun.ErrorCode) {
+// not be made: RFC 8656 §12.2 wants each of them bound once.
+func (p *peers) checkChannel(number uint16, peer netip.AddrPort, max int) stun.ErrorCode {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expireLocked(p.clock.now())
@@ -155,13 +153,13 @@ func (p *peers) checkChannel(number uint16, peer netip.AddrPort, max int) (fresh
 	other, _ := p.channelByPeer(peer)
 	switch {
 	case bound != nil && bound.peer == peer:
-		return false, 0
+		return 0
 	case bound != nil || other != nil:
-		return false, stun.CodeBadRequest
-	case length(&p.channels) >= max:
-		return false, stun.CodeInsufficientCapacity
+		return stun.CodeBadRequest
+	case length(&p.channels) >= max, !p.grant.holdChannels(length(&p.channels) + 1):
+		return stun.CodeInsufficientCapacity
 	}
-	return true, 0
+	return 0
 }
 
 // bind creates or refreshes a channel, and the permission that goes with it.
@@ -179,13 +177,21 @@ func (p *peers) bind(number uint16, peer netip.AddrPort) {
 	bound.until.Store(p.clock.now() + int64(channelLifetime))
 }
 
+// sweep gives back to the quotas what has ended.
+func (p *peers) sweep(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expireLocked(p.clock.at(now))
+	p.grant.holdPermissions(length(&p.permissions))
+	p.grant.holdChannels(length(&p.channels))
+}
+
 // expireLocked forgets permissions and channels that have ended.
-func (p *peers) expireLocked(now int64) (permissions, channels int) {
+func (p *peers) expireLocked(now int64) {
 	live := func(c *channel) bool { return now < c.until.Load() }
-	permissions = keep(&p.permissions, func(x *permission) bool { return now < x.until.Load() })
-	channels = keep(&p.channels, live)
+	keep(&p.permissions, func(x *permission) bool { return now < x.until.Load() })
+	keep(&p.channels, live)
 	keep(&p.byPeer, live)
-	return permissions, channels
 }
 
 // list returns the permitted addresses and the channels, in order.

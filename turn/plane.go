@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
-	"sync/atomic"
 
 	"github.com/pion/stun/v2"
 
@@ -15,13 +14,10 @@ import (
 // loops call it, and the readers of stream connections; it takes no lock and
 // allocates nothing.
 
-// reach remembers what the policy has said about a peer.
-type reach struct{ last atomic.Pointer[verdict] }
-
-// fromClient takes data for a peer. p is where the verdict on that peer is
-// kept; whole forbids to send it in fragments.
-func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, p *reach, payload []byte, tos uint8, whole bool) {
-	v := a.server.policy.judge(peer.Addr(), p)
+// toPeer takes data for a peer. last is where the verdict on that peer is kept;
+// whole forbids to send it in fragments.
+func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, payload []byte, tos uint8, whole bool) {
+	v := a.server.policy.judge(a.user, peer, last)
 	if v.inside && !v.refused {
 		if other := a.server.registry.relayed.find(peer); other != nil {
 			a.toCaller(b, other, payload, tos)
@@ -34,6 +30,7 @@ func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, p *reach, paylo
 		a.server.drop(dropPeerDenied)
 	case r == nil:
 		a.server.drop(dropNoFamily)
+	case !a.spend(b, len(payload)):
 	case whole:
 		a.sendWhole(r, peer, payload)
 	default:
@@ -48,6 +45,9 @@ func (a *allocation) toCaller(b *udpio.Batch, other *relay, payload []byte, tos 
 	from := a.relayFor(other.local.Addr())
 	if from == nil {
 		a.server.drop(dropNoFamily)
+		return
+	}
+	if !a.spend(b, len(payload)) {
 		return
 	}
 	other.allocation.fromPeer(b, delivery{
@@ -74,8 +74,11 @@ func (a *allocation) fromPeer(b *udpio.Batch, d delivery) {
 		a.server.drop(dropNoPermission)
 		return
 	}
-	if !a.server.policy.allows(d.peer, &p.reach) {
+	if !a.server.policy.allows(a.user, d.peer, &p.reach) {
 		a.server.drop(dropPeerDenied)
+		return
+	}
+	if !a.spend(b, len(d.payload)) {
 		return
 	}
 	if c, _ := a.channelByPeer(d.peer); c != nil && now < c.until.Load() {
@@ -84,8 +87,19 @@ func (a *allocation) fromPeer(b *udpio.Batch, d delivery) {
 	a.link.deliver(b, a.client, d)
 }
 
-// fromClient takes a ChannelData message or a Send indication of a client who
-// has an allocation (RFC 8656 §11.2, §12.6).
+// spend takes payload from the quotas, or counts a drop.
+func (a *allocation) spend(b *udpio.Batch, bytes int) bool {
+	if !a.grant.limited() {
+		return true
+	}
+	reason, ok := a.grant.spend(bytes, a.server.quotas.at(b.Now()))
+	if !ok {
+		a.server.drop(reason)
+	}
+	return ok
+}
+
+// channelData takes a ChannelData message of the client (RFC 8656 §12.6).
 func (a *allocation) channelData(b *udpio.Batch, raw []byte, tos uint8) {
 	number, size, ok := parseChannelData(raw)
 	if !ok {
@@ -100,6 +114,7 @@ func (a *allocation) channelData(b *udpio.Batch, raw []byte, tos uint8) {
 	a.toPeer(b, c.peer, &c.reach, raw[channelHeader:channelHeader+size], tos, false)
 }
 
+// sendIndication takes a Send indication of the client (RFC 8656 §11.2).
 func (a *allocation) sendIndication(b *udpio.Batch, raw []byte, tos uint8) {
 	ind, ok := parseSend(raw)
 	if !ok {

@@ -38,7 +38,7 @@ func newWire(t testing.TB) *wire {
 func (w *wire) allocate(t testing.TB, client netip.AddrPort) *allocation {
 	t.Helper()
 	g := w.link.gate
-	g.request = request{link: w.link, from: client, user: client.String()}
+	g.request = request{link: w.link, from: client, user: client.String(), identity: &identity{user: client.String()}}
 	if code := g.prepare(wanted{addr: loopback}); code != 0 {
 		t.Fatalf("prepare: %d", code)
 	}

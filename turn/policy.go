@@ -3,6 +3,7 @@ package turn
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -59,12 +60,22 @@ func within(inner, outer netip.Prefix) bool {
 //  5. allow_peers and the attached networks are allowed;
 //  6. all else is refused.
 //
-// An address with an IPv4 address in it must pass 1, 2 and 4 as both.
+// An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
+// with ports or users counts for those alone. All methods may be called
+// concurrently; those that ask take no lock.
 type policy struct {
-	allow, deny []netip.Prefix
+	relayed relayedAddrs
+
+	mu   sync.Mutex // of those that change book
+	book atomic.Pointer[rulebook]
+}
+
+// rulebook is what a policy goes by at one moment. It does not change.
+type rulebook struct {
+	generation  uint64 // grows with every change
+	allow, deny []PeerRule
 	external    []External
-	relayed     relayedAddrs
-	site        atomic.Pointer[site]
+	site        *site
 }
 
 // relayedAddrs knows the relayed addresses that are allocated at the moment.
@@ -73,97 +84,189 @@ type relayedAddrs interface {
 	hasRelayed(netip.Addr) bool
 }
 
-// mayReach says whether callers may exchange datagrams with peer.
-func (p *policy) mayReach(peer netip.AddrPort) bool {
-	return p.allows(canonicalPort(peer), new(reach))
+func newPolicy(relayed relayedAddrs, book rulebook) *policy {
+	p := &policy{relayed: relayed}
+	p.change(func(b *rulebook) { *b = book })
+	return p
 }
 
-// verdict is what the policy says about an address while the site is the same.
+// change replaces the rulebook and returns the one before, or nil.
+func (p *policy) change(edit func(*rulebook)) (before *rulebook) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var next rulebook
+	before = p.book.Load()
+	if before != nil {
+		next = *before
+	}
+	edit(&next)
+	next.generation = 1
+	if before != nil {
+		next.generation = before.generation + 1
+	}
+	p.book.Store(&next)
+	return before
+}
+
+// setSite replaces what is attached and returns what was before.
+func (p *policy) setSite(s *site) (before *site) {
+	return p.change(func(b *rulebook) { b.site = s }).site
+}
+
+// setExternal replaces the addresses of NATs in front of the box.
+func (p *policy) setExternal(external []External) {
+	p.change(func(b *rulebook) { b.external = external })
+}
+
+// SetPeerRules replaces allow_peers and deny_peers while the relay runs. Live
+// allocations follow with the next packet. The error is that of Validate, and
+// then nothing changes.
+func (s *Server) SetPeerRules(allow, deny []PeerRule) error {
+	cfg := Config{AllowPeers: allow, DenyPeers: deny}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	allow, deny = slices.Clone(allow), slices.Clone(deny)
+	s.policy.change(func(b *rulebook) { b.allow, b.deny = allow, deny })
+	return nil
+}
+
+// site is what is attached now.
+func (p *policy) site() *site { return p.book.Load().site }
+
+// reach remembers what the policy has said about a peer. It is kept with the
+// permission or the channel of that peer. Any goroutine may use it.
+type reach struct{ last atomic.Pointer[verdict] }
+
+// verdict is what a policy says about an address, good for one generation.
 type verdict struct {
-	at      *site
-	refused bool
-	allowed bool // at every port
+	generation uint64
+	port       uint16 // what it is about; 0: every port
+	refused    bool
+	allowed    bool
 	// inside says that it may be a relayed address of this box, which depends
 	// on the port and on who is there at the moment.
 	inside bool
 }
 
-// judge returns the verdict on an address, the one that r remembers if nothing
-// has changed. It may be called concurrently.
-func (p *policy) judge(addr netip.Addr, r *reach) *verdict {
-	at := p.site.Load()
-	if v := r.last.Load(); v != nil && v.at == at {
+// judge returns the verdict on a canonical address for user, the one that r
+// remembers if nothing has changed.
+func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
+	b := p.book.Load()
+	if v := r.last.Load(); v != nil && v.generation == b.generation && (v.port == 0 || v.port == peer.Port()) {
 		return v
 	}
-	v := &verdict{
-		at: at, refused: p.refuses(addr), allowed: p.allowsHost(addr), inside: at.own[addr] || addr.IsLoopback() || p.isExternal(addr),
+	addr := peer.Addr()
+	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback()}
+	refusesSome, allowsSome := b.refuses(user, addr, somePort), b.allowsHost(user, addr, somePort)
+	switch {
+	case b.refuses(user, addr, everyPort):
+		v.refused = true
+	case !refusesSome && b.allowsHost(user, addr, everyPort):
+		v.allowed = true
+	case refusesSome || allowsSome:
+		v.port = peer.Port()
+		v.refused = b.refuses(user, addr, portsAsked(v.port))
+		v.allowed = b.allowsHost(user, addr, portsAsked(v.port))
 	}
 	r.last.Store(v)
 	return v
 }
 
 // allows is mayReach for every datagram: a permission covers an address, not a
-// port, and the networks may have changed.
-func (p *policy) allows(peer netip.AddrPort, r *reach) bool {
-	v := p.judge(peer.Addr(), r)
+// port, and the networks and rules may have changed.
+func (p *policy) allows(user string, peer netip.AddrPort, r *reach) bool {
+	v := p.judge(user, peer, r)
 	return peer.Port() != 0 && !v.refused && (v.allowed || v.inside && p.relayed.isRelayed(peer))
 }
 
-// mayPermit says whether a permission for peer may be created. RFC 8656 §10.1
-// gives its port no meaning, yet a client that names one means it, and hears at
-// once that it is out of reach. pjnath names none, which is 0.
-func (p *policy) mayPermit(peer netip.AddrPort) bool {
+// mayReach says whether user may exchange datagrams with peer.
+func (p *policy) mayReach(user string, peer netip.AddrPort) bool {
+	peer = canonicalPort(peer)
+	return peer.Port() != 0 && p.book.Load().reaches(p.relayed, user, peer)
+}
+
+func (b *rulebook) reaches(relayed relayedAddrs, user string, peer netip.AddrPort) bool {
+	at := portsAsked(peer.Port())
+	return !b.refuses(user, peer.Addr(), at) &&
+		(b.allowsHost(user, peer.Addr(), at) || relayed.isRelayed(peer))
+}
+
+// mayPermit says whether a permission of user for peer may be created. RFC 8656
+// §10.1 gives its port no meaning, yet a client that names one means it, and
+// hears at once that it is out of reach. pjnath names none, which is 0.
+func (p *policy) mayPermit(user string, peer netip.AddrPort) bool {
 	if peer.Port() != 0 {
-		return p.mayReach(peer)
+		return p.mayReach(user, peer)
 	}
-	addr := canonical(peer.Addr())
+	b, addr := p.book.Load(), canonical(peer.Addr())
 	caller := p.relayed.hasRelayed(addr) && !addr.IsLoopback()
-	return !p.refuses(addr) && (caller || p.allowsHost(addr))
+	return !b.refuses(user, addr, everyPort) && (caller || b.allowsHost(user, addr, somePort))
+}
+
+// portsAsked is what a question about an address is about: one port, or every
+// port, or any one of them.
+type portsAsked int32
+
+const (
+	everyPort portsAsked = -1 // does it hold whatever the port is?
+	somePort  portsAsked = -2 // is there a port that it holds for?
+)
+
+// covers says whether a rule that names the address and the user counts.
+func (a portsAsked) covers(r PeerRule) bool {
+	switch a {
+	case everyPort:
+		return r.everyPort()
+	case somePort:
+		return true
+	}
+	return r.at(uint16(a))
 }
 
 // refuses covers steps 1 and 2.
-func (p *policy) refuses(addr netip.Addr) bool {
-	if inside, ok := embedded(addr); ok && p.refuses(inside) {
+func (b *rulebook) refuses(user string, addr netip.Addr, at portsAsked) bool {
+	if inside, ok := embedded(addr); ok && b.refuses(user, inside, at) {
 		return true
 	}
-	return containsAddr(unreachableNetworks, addr) || p.site.Load().broadcasts[addr] || containsAddr(p.deny, addr)
+	return containsAddr(unreachableNetworks, addr) || b.site.broadcasts[addr] ||
+		slices.ContainsFunc(b.deny, func(r PeerRule) bool { return at.covers(r) && r.names(user, addr) })
 }
 
 // allowsHost covers steps 4 to 6.
-func (p *policy) allowsHost(addr netip.Addr) bool {
-	if p.guards(addr) {
+func (b *rulebook) allowsHost(user string, addr netip.Addr, at portsAsked) bool {
+	if b.guards(user, addr, at) {
 		return false
 	}
-	if inside, ok := embedded(addr); ok && p.guards(inside) {
+	if inside, ok := embedded(addr); ok && b.guards(user, inside, at) {
 		return false
 	}
-	return containsAddr(p.allow, addr) || p.site.Load().attached(addr)
+	return b.site.attached(addr) ||
+		slices.ContainsFunc(b.allow, func(r PeerRule) bool { return at.covers(r) && r.names(user, addr) })
 }
 
 // guards says whether addr is in a guarded network that allow_peers does not
 // open.
-func (p *policy) guards(addr netip.Addr) bool {
+func (b *rulebook) guards(user string, addr netip.Addr, at portsAsked) bool {
 	for _, n := range guardedNetworks {
-		if n.Contains(addr) && !p.opens(n, addr) {
+		if n.Contains(addr) && !b.opens(n, user, addr, at) {
 			return true
 		}
 	}
-	if !p.site.Load().own[addr] && !p.isExternal(addr) {
-		return false
-	}
 	// A loopback address is the box's own as well, and guarded above.
-	return !addr.IsLoopback() && !p.opens(netip.PrefixFrom(addr, addr.BitLen()), addr)
+	return b.isOwn(addr) && !addr.IsLoopback() && !b.opens(netip.PrefixFrom(addr, addr.BitLen()), user, addr, at)
+}
+
+// isOwn says whether addr is the box itself, or leads to it.
+func (b *rulebook) isOwn(addr netip.Addr) bool {
+	return b.site.own[addr] || slices.ContainsFunc(b.external, func(e External) bool { return e.Public == addr })
 }
 
 // opens says whether an entry of allow_peers within guarded covers addr.
-func (p *policy) opens(guarded netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(p.allow, func(a netip.Prefix) bool {
-		return within(a, guarded) && a.Contains(addr)
+func (b *rulebook) opens(guarded netip.Prefix, user string, addr netip.Addr, at portsAsked) bool {
+	return slices.ContainsFunc(b.allow, func(r PeerRule) bool {
+		return within(r.Network, guarded) && at.covers(r) && r.names(user, addr)
 	})
-}
-
-func (p *policy) isExternal(addr netip.Addr) bool {
-	return slices.ContainsFunc(p.external, func(e External) bool { return e.Public == addr })
 }
 
 func containsAddr(list []netip.Prefix, addr netip.Addr) bool {

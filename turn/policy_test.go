@@ -20,32 +20,42 @@ func (c callers) hasRelayed(addr netip.Addr) bool {
 }
 
 // factoryBox has two networks, a container bridge and two callers.
-func factoryBox(allow, deny []netip.Prefix) *policy {
-	p := &policy{
+func factoryBox(allow, deny []PeerRule) *policy {
+	relayed := callers{
+		netip.MustParseAddrPort("192.168.1.5:50000"): true,
+		netip.MustParseAddrPort("203.0.113.5:50000"): true,
+		netip.MustParseAddrPort("127.0.0.1:50001"):   true,
+	}
+	return newPolicy(relayed, rulebook{
 		allow: allow, deny: deny,
 		external: []External{{Public: netip.MustParseAddr("203.0.113.5")}},
-		relayed: callers{
-			netip.MustParseAddrPort("192.168.1.5:50000"): true,
-			netip.MustParseAddrPort("203.0.113.5:50000"): true,
-			netip.MustParseAddrPort("127.0.0.1:50001"):   true,
-		},
+		site: newSite([]iface{
+			{name: "lo", up: true, prefixes: prefixes("127.0.0.1/8", "::1/128")},
+			{name: "eth0", up: true, prefixes: prefixes("192.168.1.5/24", "fd00:1::5/64", "fe80::5/64")},
+			{name: "eth1", up: true, prefixes: prefixes("10.20.0.5/16")},
+			{name: "eth2", up: false, prefixes: prefixes("10.30.0.5/16")},
+			{name: "tun0", up: true, prefixes: prefixes("10.99.0.5/32")},
+			{name: "docker0", up: true, prefixes: prefixes("172.17.0.1/16")},
+		}, interfaceFilter{ignore: containerInterfaces()}),
+	})
+}
+
+// rules reads entries of allow_peers or deny_peers.
+func rules(texts ...string) []PeerRule {
+	list := make([]PeerRule, len(texts))
+	for i, text := range texts {
+		if err := list[i].UnmarshalText([]byte(text)); err != nil {
+			panic(err)
+		}
 	}
-	p.site.Store(newSite([]iface{
-		{name: "lo", up: true, prefixes: prefixes("127.0.0.1/8", "::1/128")},
-		{name: "eth0", up: true, prefixes: prefixes("192.168.1.5/24", "fd00:1::5/64", "fe80::5/64")},
-		{name: "eth1", up: true, prefixes: prefixes("10.20.0.5/16")},
-		{name: "eth2", up: false, prefixes: prefixes("10.30.0.5/16")},
-		{name: "tun0", up: true, prefixes: prefixes("10.99.0.5/32")},
-		{name: "docker0", up: true, prefixes: prefixes("172.17.0.1/16")},
-	}, containerInterfaces()))
-	return p
+	return list
 }
 
 func TestMayReach(t *testing.T) {
-	everything := prefixes("0.0.0.0/0", "::/0")
+	everything := rules("0.0.0.0/0", "::/0")
 	for _, test := range []struct {
 		peer        string
-		allow, deny []netip.Prefix
+		allow, deny []PeerRule
 		want        bool
 	}{
 		// Attached networks.
@@ -59,10 +69,10 @@ func TestMayReach(t *testing.T) {
 		{peer: "192.168.1.77:0"},
 
 		// Lists.
-		{peer: "10.77.0.1:5000", allow: prefixes("10.77.0.0/16"), want: true},
-		{peer: "192.168.1.77:5000", deny: prefixes("192.168.1.64/26")},
-		{peer: "10.77.0.1:5000", allow: prefixes("10.77.0.1/32"), deny: prefixes("10.77.0.0/16")},
-		{peer: "172.17.0.2:5000", allow: prefixes("172.17.0.0/16"), want: true},
+		{peer: "10.77.0.1:5000", allow: rules("10.77.0.0/16"), want: true},
+		{peer: "192.168.1.77:5000", deny: rules("192.168.1.64/26")},
+		{peer: "10.77.0.1:5000", allow: rules("10.77.0.1/32"), deny: rules("10.77.0.0/16")},
+		{peer: "172.17.0.2:5000", allow: rules("172.17.0.0/16"), want: true},
 
 		// Callers, and what else lives at their addresses.
 		{peer: "192.168.1.5:50000", want: true},
@@ -71,33 +81,33 @@ func TestMayReach(t *testing.T) {
 		{peer: "203.0.113.5:50000", want: true},
 		{peer: "203.0.113.5:443", allow: everything},
 		{peer: "127.0.0.1:50001", want: true},
-		{peer: "192.168.1.5:50000", deny: prefixes("192.168.1.5/32")},
+		{peer: "192.168.1.5:50000", deny: rules("192.168.1.5/32")},
 
 		// The box's own services, which a wide entry does not open.
 		{peer: "192.168.1.5:22", allow: everything},
-		{peer: "192.168.1.5:22", allow: prefixes("192.168.1.0/24")},
-		{peer: "192.168.1.5:22", allow: prefixes("192.168.1.5/32"), want: true},
+		{peer: "192.168.1.5:22", allow: rules("192.168.1.0/24")},
+		{peer: "192.168.1.5:22", allow: rules("192.168.1.5/32"), want: true},
 		{peer: "[fd00:1::5]:22", allow: everything},
 		{peer: "10.30.0.5:22", allow: everything}, // of the interface that is down
-		{peer: "172.17.0.1:22", allow: prefixes("172.17.0.0/16")},
+		{peer: "172.17.0.1:22", allow: rules("172.17.0.0/16")},
 
 		// Loopback and link-local.
 		{peer: "127.0.0.1:22"},
 		{peer: "127.0.0.1:22", allow: everything},
-		{peer: "127.0.0.1:22", allow: prefixes("127.0.0.0/8"), want: true},
-		{peer: "127.3.2.1:22", allow: prefixes("127.0.0.0/8"), want: true},
-		{peer: "127.3.2.1:22", allow: prefixes("127.0.0.1/32")},
+		{peer: "127.0.0.1:22", allow: rules("127.0.0.0/8"), want: true},
+		{peer: "127.3.2.1:22", allow: rules("127.0.0.0/8"), want: true},
+		{peer: "127.3.2.1:22", allow: rules("127.0.0.1/32")},
 		{peer: "[::1]:22", allow: everything},
-		{peer: "[::1]:22", allow: prefixes("::1/128"), want: true},
+		{peer: "[::1]:22", allow: rules("::1/128"), want: true},
 		{peer: "169.254.3.4:5000", allow: everything},
-		{peer: "169.254.3.4:5000", allow: prefixes("169.254.0.0/16"), want: true},
+		{peer: "169.254.3.4:5000", allow: rules("169.254.0.0/16"), want: true},
 		{peer: "[fe80::77]:5000", allow: everything},
 
 		// Metadata services, inside a wider guarded network and not.
 		{peer: "169.254.169.254:80", allow: everything},
-		{peer: "169.254.169.254:80", allow: prefixes("169.254.0.0/16")},
-		{peer: "169.254.169.254:80", allow: prefixes("169.254.169.254/32"), want: true},
-		{peer: "[fd00:ec2::254]:80", allow: prefixes("fd00::/8")},
+		{peer: "169.254.169.254:80", allow: rules("169.254.0.0/16")},
+		{peer: "169.254.169.254:80", allow: rules("169.254.169.254/32"), want: true},
+		{peer: "[fd00:ec2::254]:80", allow: rules("fd00::/8")},
 		{peer: "100.100.100.200:80", allow: everything},
 
 		// What names no host.
@@ -112,7 +122,7 @@ func TestMayReach(t *testing.T) {
 		{peer: "[ff02::fb]:5353", allow: everything},
 	} {
 		p := factoryBox(test.allow, test.deny)
-		if got := p.mayReach(netip.MustParseAddrPort(test.peer)); got != test.want {
+		if got := p.mayReach("cam-7", netip.MustParseAddrPort(test.peer)); got != test.want {
 			t.Errorf("mayReach(%s) with allow %v, deny %v = %v, want %v", test.peer, test.allow, test.deny, got, test.want)
 		}
 	}
@@ -141,7 +151,7 @@ func TestMayReachSpellings(t *testing.T) {
 			return [16]byte{0: 0xfd, 8: 2, 10: 0x5e, 11: 0xfe, 12: a, 13: b, 14: c, 15: d}
 		},
 	}
-	p := factoryBox(prefixes("0.0.0.0/0", "::/0"), prefixes("10.66.0.0/16"))
+	p := factoryBox(rules("0.0.0.0/0", "::/0"), rules("10.66.0.0/16"))
 	for _, refused := range []string{
 		"127.0.0.1", "127.8.8.8", "0.0.0.0", "169.254.169.254", "169.254.1.1", "224.0.0.1",
 		"255.255.255.255", "192.168.1.5", "192.168.1.255", "172.17.0.1", "10.66.1.1",
@@ -152,15 +162,15 @@ func TestMayReachSpellings(t *testing.T) {
 			if addr == netip.IPv6Unspecified() {
 				continue
 			}
-			if peer := netip.AddrPortFrom(addr, 80); p.mayReach(peer) || p.mayPermit(peer) {
+			if peer := netip.AddrPortFrom(addr, 80); p.mayReach("cam-7", peer) || p.mayPermit("cam-7", peer) {
 				t.Errorf("%s as %v (spelling %d) is reachable", refused, peer, i)
 			}
 		}
 	}
-	if !p.mayReach(netip.MustParseAddrPort("[::ffff:192.168.1.77]:5000")) {
+	if !p.mayReach("cam-7", netip.MustParseAddrPort("[::ffff:192.168.1.77]:5000")) {
 		t.Error("an attached host is refused as ::ffff:192.168.1.77")
 	}
-	if !p.mayReach(netip.MustParseAddrPort("[64:ff9b::8.8.8.8]:5000")) {
+	if !p.mayReach("cam-7", netip.MustParseAddrPort("[64:ff9b::8.8.8.8]:5000")) {
 		t.Error("64:ff9b::8.8.8.8 is refused although ::/0 is allowed")
 	}
 }
@@ -180,14 +190,14 @@ func TestMayPermit(t *testing.T) {
 		"[::1]:0":           false,
 		"8.8.8.8:0":         false,
 	} {
-		if got := p.mayPermit(netip.MustParseAddrPort(peer)); got != want {
+		if got := p.mayPermit("cam-7", netip.MustParseAddrPort(peer)); got != want {
 			t.Errorf("mayPermit(%s) = %v, want %v", peer, got, want)
 		}
 	}
 }
 
 func TestSiteUnicast(t *testing.T) {
-	s := factoryBox(nil, nil).site.Load()
+	s := factoryBox(nil, nil).site()
 	got := listenAddr{}.expand(s)
 	want := []string{"127.0.0.1", "::1", "192.168.1.5", "fd00:1::5", "10.20.0.5", "10.99.0.5"}
 	if len(got) != len(want) {
@@ -208,7 +218,7 @@ func BenchmarkMayReach(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var last reach
 			for b.Loop() {
-				if !p.allows(peer, &last) {
+				if !p.allows("cam-7", peer, &last) {
 					b.Fatal("refused")
 				}
 			}

@@ -5,60 +5,22 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-
-	"github.com/pion/stun/v2"
 )
 
-// registry holds the live allocations of the whole relay and counts them
-// against the quotas.
+// registry holds the live allocations of the whole relay.
 type registry struct {
-	maxTotal, maxPerUser int
-
-	mu      sync.RWMutex
-	lastID  uint64
-	total   int // reserved and live
-	perUser map[string]int
-	all     map[uint64]*allocation
-	onAddr  map[netip.Addr]int // relayed addresses, by address alone
+	mu     sync.RWMutex
+	lastID uint64
+	all    map[uint64]*allocation
+	onAddr map[netip.Addr]int // relayed addresses, by address alone
 
 	// relayed finds relayed addresses, as bound and as handed out.
 	relayed addrIndex[relay]
 }
 
-func newRegistry(maxTotal, maxPerUser int) *registry {
+func newRegistry() *registry {
 	return &registry{
-		maxTotal: maxTotal, maxPerUser: maxPerUser,
-		perUser: map[string]int{}, all: map[uint64]*allocation{}, onAddr: map[netip.Addr]int{},
-	}
-}
-
-// reserve takes user's place for one allocation, or returns the error code for
-// a quota that is used up (RFC 8656 §7.2). add or cancel follows.
-func (r *registry) reserve(user string) stun.ErrorCode {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.perUser[user] >= r.maxPerUser:
-		return stun.CodeAllocQuotaReached
-	case r.total >= r.maxTotal:
-		return stun.CodeInsufficientCapacity
-	}
-	r.total++
-	r.perUser[user]++
-	return 0
-}
-
-// cancel gives back a place that reserve has taken.
-func (r *registry) cancel(user string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cancelLocked(user)
-}
-
-func (r *registry) cancelLocked(user string) {
-	r.total--
-	if r.perUser[user]--; r.perUser[user] == 0 {
-		delete(r.perUser, user)
+		all: map[uint64]*allocation{}, onAddr: map[netip.Addr]int{},
 	}
 }
 
@@ -81,12 +43,10 @@ func (r *registry) add(a *allocation) {
 	}
 }
 
-// remove forgets an allocation, whose relays end by themselves, and gives its
-// place back.
+// remove forgets an allocation, whose relays end by themselves.
 func (r *registry) remove(a *allocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cancelLocked(a.user)
 	delete(r.all, a.id)
 }
 
@@ -119,13 +79,6 @@ func (r *registry) hasRelayed(addr netip.Addr) bool {
 	return r.onAddr[addr] > 0
 }
 
-// taken is how many places are reserved or live.
-func (r *registry) taken() int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.total
-}
-
 // byID returns a live allocation, or nil.
 func (r *registry) byID(id uint64) *allocation {
 	r.mu.RLock()
@@ -139,8 +92,8 @@ func (r *registry) live() []*allocation {
 	return slices.Collect(maps.Values(r.all))
 }
 
-func (r *registry) count() (allocations, users int) {
+func (r *registry) count() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.all), len(r.perUser)
+	return len(r.all)
 }

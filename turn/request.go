@@ -33,6 +33,7 @@ type request struct {
 	id     [stun.TransactionIDSize]byte
 	retry  bool // it has been given to pion before, with a nonce that was too old
 
+	identity *identity // nil until the request has proven to come from user
 	username string
 	user     string
 	key      []byte // nil until the request has proven to come from user
@@ -141,14 +142,14 @@ func (g *gate) checkCreatePermission() refusal {
 		return stun.CodeBadRequest
 	}
 	for i, peer := range r.peers {
-		if !g.server.policy.mayPermit(peer) {
+		if !g.server.policy.mayPermit(r.user, peer) {
 			return stun.CodeForbidden
 		}
 		if r.peers[i] = canonicalPort(peer); !r.reaches(peer) {
 			return stun.CodePeerAddrFamilyMismatch
 		}
 	}
-	if _, ok := r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions); !ok {
+	if !r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions) {
 		return stun.CodeInsufficientCapacity
 	}
 	return 0
@@ -167,18 +168,17 @@ func (g *gate) checkChannelBind() refusal {
 	if r.peers, ok = peerAddresses(&g.message); !ok || len(r.peers) != 1 {
 		return stun.CodeBadRequest
 	}
-	if !g.server.policy.mayReach(r.peers[0]) {
+	if !g.server.policy.mayReach(r.user, r.peers[0]) {
 		return stun.CodeForbidden
 	}
 	if !r.reaches(r.peers[0]) {
 		return stun.CodePeerAddrFamilyMismatch
 	}
 	r.peers[0] = canonicalPort(r.peers[0])
-	if _, ok := r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions); !ok {
+	if !r.allocation.checkPermissions(r.peers, g.server.config.MaxPermissions) {
 		return stun.CodeInsufficientCapacity
 	}
-	_, code := r.allocation.checkChannel(r.channel, r.peers[0], g.server.config.MaxChannels)
-	return code
+	return r.allocation.checkChannel(r.channel, r.peers[0], g.server.config.MaxChannels)
 }
 
 // reaches says whether peer, as the client wrote it, is of the family of a

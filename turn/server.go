@@ -11,11 +11,11 @@ package turn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +24,6 @@ import (
 
 	"signalbox/turn/internal/udpio"
 )
-
-// minSecret is 128 bits, the least that a key shared with nobody should have.
-const minSecret = 16
 
 // maxLoops bounds the threads that move packets, and with them the sockets of
 // each address. The number does not change while the relay runs, or the kernel
@@ -39,7 +36,8 @@ const streamBatch = 64
 // Server is a TURN server. New, Run, and Close for one that never ran.
 type Server struct {
 	config     Config
-	secret     []byte
+	keys       *keyring
+	files      secretFiles
 	log        *slog.Logger
 	failures   *slog.Logger // limited, for what a stranger can cause
 	clock      clock
@@ -49,6 +47,7 @@ type Server struct {
 	batches    sync.Pool // of stream connections; *udpio.Batch
 	policy     *policy
 	registry   *registry
+	quotas     *quotas
 	ports      *ports
 	conns      *conns
 	nonces     *nonces
@@ -64,22 +63,31 @@ type Server struct {
 }
 
 // New binds the sockets of cfg; nothing is served before Run. secret is what
-// credentials are made with, at least 16 bytes.
-func New(cfg Config, secret []byte) (*Server, error) {
+// credentials are made with, at least 16 bytes; those made with older ones are
+// accepted as well (see SetSecrets).
+func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if len(secret) < minSecret {
-		return nil, fmt.Errorf("the TURN secret has %d bytes, want at least %d", len(secret), minSecret)
-	}
 	cfg = cfg.withDefaults()
+	files := secretFiles{paths: cfg.SecretFiles}
+	users, err := userKeys(cfg.Users, cfg.Realm)
+	if err := errors.Join(err, files.load()); err != nil {
+		return nil, err
+	}
+	keys, err := newKeyring(cfg.Realm, append([]Secret{{Key: secret}}, older...), users, files.secrets())
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:     cfg,
-		secret:     slices.Clone(secret),
+		keys:       keys,
+		files:      files,
 		log:        cfg.Logger,
 		failures:   limited(cfg.Logger),
 		clock:      clock{time.Now()},
-		registry:   newRegistry(cfg.MaxAllocations, cfg.MaxAllocationsPerUser),
+		registry:   newRegistry(),
+		quotas:     newQuotas(cfg),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
@@ -87,9 +95,6 @@ func New(cfg Config, secret []byte) (*Server, error) {
 	}
 	s.ports = newPorts(cfg.RelayPorts, &s.counters.sockets)
 	s.batches.New = func() any { return udpio.NewBatch(&s.counters.sockets, streamBatch) }
-	s.policy = &policy{
-		allow: cfg.AllowPeers, deny: cfg.DenyPeers, external: cfg.External, relayed: s.registry,
-	}
 	if err := s.bind(); err != nil {
 		s.Close()
 		return nil, err
@@ -111,8 +116,10 @@ func (s *Server) bind() error {
 	if err != nil {
 		return err
 	}
-	current := newSite(interfaces, s.config.IgnoreInterfaces)
-	s.policy.site.Store(current)
+	current := newSite(interfaces, s.config.interfaces())
+	s.policy = newPolicy(s.registry, rulebook{
+		allow: s.config.AllowPeers, deny: s.config.DenyPeers, external: s.config.External, site: current,
+	})
 	return s.openServices(current)
 }
 
@@ -195,7 +202,7 @@ func (s *Server) relayAddr(local netip.Addr, is func(netip.Addr) bool) netip.Add
 	if is(local) {
 		return local
 	}
-	at := s.policy.site.Load()
+	at := s.policy.site()
 	var best netip.Addr
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,6 +261,10 @@ func (s *Server) tend(ctx context.Context, changes <-chan struct{}, start func(*
 				start(one)
 			}
 			s.ports.expire(now)
+			s.lookAtSecrets(now)
+			for _, a := range s.registry.live() {
+				a.sweep(now)
+			}
 			if again {
 				timer.Reset(retryEvery)
 			} else {
@@ -273,10 +284,9 @@ func (s *Server) lookAround(now time.Time) (opened []*service, again bool) {
 		s.failures.Warn("interfaces not listed", "err", err)
 		return nil, false
 	}
-	next := newSite(interfaces, s.config.IgnoreInterfaces)
-	before := s.policy.site.Load()
-	if !before.equal(next) {
-		s.policy.site.Store(next)
+	next := newSite(interfaces, s.config.interfaces())
+	if !s.policy.site().equal(next) {
+		s.policy.setSite(next)
 		s.log.Info("attached networks changed", "component", "turn", "site", next.networks)
 	}
 	return s.follow(next, now)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"path"
 	"slices"
 )
 
@@ -48,18 +47,15 @@ type site struct {
 	broadcasts map[netip.Addr]bool   // first and last address of each attached IPv4 network
 }
 
-// newSite reads the state of the box out of its interfaces, leaving out what
-// the patterns in ignore match.
-func newSite(interfaces []iface, ignore []string) *site {
+// newSite reads the state of the box out of its interfaces, leaving out those
+// that are no part of it.
+func newSite(interfaces []iface, parts interfaceFilter) *site {
 	s := &site{own: map[netip.Addr]bool{}, broadcasts: map[netip.Addr]bool{}, interfaces: map[netip.Addr]string{}}
 	for _, i := range interfaces {
-		ignored := slices.ContainsFunc(ignore, func(pattern string) bool {
-			match, _ := path.Match(pattern, i.name)
-			return match
-		})
+		included := parts.includes(i.name)
 		for _, p := range i.prefixes {
 			s.own[p.Addr()] = true
-			if i.up && !ignored {
+			if i.up && included {
 				s.attach(i.name, p)
 			}
 		}

@@ -30,12 +30,15 @@ const (
 	dropQueueFull                       // a TCP client reads more slowly than its peers send
 	dropSendBuffer                      // the network takes less than peers or clients send
 	dropSendFailed                      // the kernel refused to send
+	dropBitRate                         // over a bit rate of the quotas
+	dropByteQuota                       // over the bytes of a quota period
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"malformed", "oversize", "unexpected", "no_allocation", "no_channel", "no_permission",
 	"peer_denied", "challenge_rate", "no_family", "request_queue", "queue_full", "send_buffer", "send_failed",
+	"bit_rate", "byte_quota",
 }
 
 func (r dropReason) String() string { return dropNames[r] }
@@ -152,6 +155,9 @@ type Stats struct {
 	Overflowed   uint64 `json:"overflowed"`    // datagrams that found a UDP socket's buffer full
 
 	RefusedDraining uint64 `json:"refused_draining"` // Allocates refused because the relay drains; they are in Refused too
+	// QuotasForgotten are users and sources whose used up quotas were forgotten
+	// because too many others without an allocation were remembered.
+	QuotasForgotten uint64 `json:"quotas_forgotten"`
 }
 
 // Stats takes a snapshot. It may be called at any time from any goroutine.
@@ -172,7 +178,8 @@ func (s *Server) Stats() Stats {
 
 		RefusedDraining: c.refusedDraining.Load(),
 	}
-	stats.Allocations, stats.Users = s.registry.count()
+	stats.Allocations, stats.Users = s.registry.count(), s.quotas.activeUsers()
+	stats.QuotasForgotten = s.quotas.forgotten.Load()
 	stats.Conns = s.conns.count()
 	for i, name := range transportNames {
 		f := Flow{ToPeers: snapshot(&c.relayed[i].toPeers), ToClients: snapshot(&c.relayed[i].toClients)}

@@ -140,7 +140,7 @@ func TestConnectionOutlivesAllocation(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if n, _ := p.server.registry.count(); n != 1 {
+		if n := p.server.registry.count(); n != 1 {
 			t.Fatalf("%d allocations, want 1", n)
 		}
 		p.ended(closeIdle, minLifetime+allocateTimeout)

@@ -34,7 +34,7 @@ func inMemory(t *testing.T, test func(t *testing.T, r *memRelay)) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if n, _ := s.registry.count(); n != 0 {
+		if n := s.registry.count(); n != 0 {
 			t.Errorf("%d allocations are left", n)
 		}
 	})

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // FieldError is one fault in the configuration.
@@ -24,8 +24,12 @@ const maxRealm = 63
 // maxCount is the most that any of the caps may be set to.
 const maxCount = 1 << 20
 
+// maxQuotaPeriod is the most that a quota period may last.
+const maxQuotaPeriod = 366 * 24 * time.Hour
+
 // Validate reports every fault of the section, joined, each a *FieldError.
-// Zero fields stand for their defaults and are accepted. No socket is touched.
+// Zero fields stand for their defaults and are accepted. It touches no socket
+// and no disk.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
@@ -38,24 +42,34 @@ func (c Config) Validate() error {
 		_, want, _ := strings.Cut(err.Error(), "want ")
 		fault("relay_ports", c.RelayPorts.String(), want)
 	}
-	checkPrefixes("allow_peers", c.AllowPeers, fault)
-	checkPrefixes("deny_peers", c.DenyPeers, fault)
-	for _, p := range c.AllowPeers {
-		if p.IsValid() && unreachable(p) {
-			fault("allow_peers", p.String(), "a network of unicast addresses: nothing opens this one")
+	checkRules("allow_peers", c.AllowPeers, fault)
+	checkRules("deny_peers", c.DenyPeers, fault)
+	for _, r := range c.AllowPeers {
+		if r.Network.IsValid() && unreachable(r.Network) {
+			fault("allow_peers", r.String(), "a network of unicast addresses: nothing opens this one")
 		}
 	}
 	checkExternal(c.External, fault)
-	for _, pattern := range c.IgnoreInterfaces {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			fault("ignore_interfaces", pattern, `interface names in which * stands for any characters, such as "docker*"`)
-		}
-	}
+	checkInterfaces("interfaces", c.Interfaces, fault)
+	checkInterfaces("ignore_interfaces", c.IgnoreInterfaces, fault)
 	if !validRealm(c.Realm) {
 		fault("realm", c.Realm, fmt.Sprintf(`1 to %d printable ASCII characters without " or \`, maxRealm))
 	}
+	checkUsers(c.Users, fault)
+	checkSecretFiles(c.SecretFiles, fault)
 	checkCounts(c, fault)
+	checkTraffic(c, fault)
 	return errors.Join(errs...)
+}
+
+// Check is Validate, and reads the files of secrets too.
+func (c Config) Check() error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	files := secretFiles{paths: c.SecretFiles}
+	_, err := userKeys(c.Users, c.withDefaults().Realm)
+	return errors.Join(err, files.load())
 }
 
 type faultFunc func(key, got, want string)
@@ -69,19 +83,6 @@ func checkListen(key string, listen []string, want string, fault faultFunc) {
 			fault(key, text, "each address once")
 		}
 		seen[text] = true
-	}
-}
-
-func checkPrefixes(key string, prefixes []netip.Prefix, fault faultFunc) {
-	for _, p := range prefixes {
-		switch {
-		case !p.IsValid():
-			fault(key, p.String(), `ADDRESS/BITS, such as "10.20.0.0/16"`)
-		case p.Addr().Is4In6():
-			fault(key, p.String(), "an IPv4 network in IPv4 notation: every spelling of its addresses is covered")
-		case p.Masked() != p:
-			fault(key, p.String(), p.Masked().String())
-		}
 	}
 }
 
@@ -131,14 +132,51 @@ func checkCounts(c Config, fault faultFunc) {
 	}{
 		{"max_allocations", c.MaxAllocations},
 		{"max_allocations_per_user", c.MaxAllocationsPerUser},
+		{"max_allocations_per_source", c.MaxAllocationsPerSource},
 		{"max_permissions", c.MaxPermissions},
+		{"max_permissions_per_user", c.MaxPermissionsPerUser},
+		{"max_permissions_per_source", c.MaxPermissionsPerSource},
+		{"max_permissions_total", c.MaxPermissionsTotal},
 		{"max_channels", c.MaxChannels},
+		{"max_channels_per_user", c.MaxChannelsPerUser},
+		{"max_channels_per_source", c.MaxChannelsPerSource},
+		{"max_channels_total", c.MaxChannelsTotal},
 		{"max_conns", c.MaxConns},
 		{"max_conns_per_source", c.MaxConnsPerSource},
 		{"max_challenges", c.MaxChallenges},
 	} {
 		if n.got < 1 || n.got > maxCount {
 			fault(n.key, strconv.Itoa(n.got), fmt.Sprintf("1 to %d", maxCount))
+		}
+	}
+}
+
+// checkTraffic finds the faults of limits that are no counts.
+func checkTraffic(c Config, fault faultFunc) {
+	if c.QuotaPeriod < time.Minute || c.QuotaPeriod > maxQuotaPeriod {
+		fault("quota_period", c.QuotaPeriod.String(), "1m to 366d")
+	}
+	for _, n := range []struct {
+		key string
+		got int64
+	}{
+		{"max_bytes_per_user", c.MaxUserBytes}, {"max_bytes_per_source", c.MaxSourceBytes}, {"max_bytes_total", c.MaxTotalBytes},
+	} {
+		if n.got < 0 {
+			fault(n.key, strconv.FormatInt(n.got, 10), "a size, or 0 for no limit")
+		}
+	}
+	for _, n := range []struct {
+		key string
+		got BitRate
+	}{
+		{"max_bit_rate_per_allocation", c.MaxBitRatePerAllocation},
+		{"max_bit_rate_per_user", c.MaxBitRatePerUser},
+		{"max_bit_rate_per_source", c.MaxBitRatePerSource},
+		{"max_bit_rate_total", c.MaxBitRateTotal},
+	} {
+		if !validBitRate(float64(n.got)) {
+			fault(n.key, n.got.String(), wantBitRate)
 		}
 	}
 }

@@ -62,10 +62,13 @@ type Box interface {
 	BaseURL() string
 }
 
-// Relay makes TURN credentials. The URLs name the relay as it is reached at
+// Relay makes TURN credentials, and the secret that they are made from. The URLs name the relay as it is reached at
 // host, which is the request's host without a port; empty on the control socket.
 type Relay interface {
 	Credential(host, subject string, ttl time.Duration) (TURNCredential, error)
+	// Rotate makes a new secret; credentials made from the one before are good
+	// for overlap longer. An error that is ErrRelaySecrets says to wait.
+	Rotate(ctx context.Context, overlap time.Duration) error
 }
 
 // Allocations looks after the allocations of a relay that runs. Its methods are
@@ -83,6 +86,10 @@ type Allocations interface {
 	// last allocation has ended.
 	Drain(on, stop bool) DrainState
 }
+
+// ErrRelaySecrets is matched by the error of Relay.Rotate when too many older
+// secrets are still good.
+var ErrRelaySecrets = errors.New("too many older secrets of the relay are still good")
 
 // Archive copies the store while the box runs.
 type Archive interface {

@@ -2,7 +2,9 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -121,6 +123,13 @@ func (relay) Credential(host, subject string, ttl time.Duration) (api.TURNCreden
 		URLs: []string{"turn:" + host + ":3478?transport=udp"}, Username: "1790000000:" + subject,
 		Credential: "s3cret", Expires: time.Now().Add(ttl).UTC(),
 	}, nil
+}
+
+func (relay) Rotate(_ context.Context, overlap time.Duration) error {
+	if overlap == 7*time.Second {
+		return fmt.Errorf("%w; wait", api.ErrRelaySecrets)
+	}
+	return nil
 }
 
 // safeBuffer is a bytes.Buffer that a server may write while a test reads.

@@ -103,6 +103,11 @@ var routes = []route{
 		summary: "Make time-limited credentials for the relay",
 	},
 	{
+		method: "POST", path: "/v1/relay/rotate", access: admin, body: take((*API).rotateRelay),
+		refuses: []int{http.StatusConflict}, summary: "Change the secret of the relay's credentials",
+		detail: "Credentials made so far work until the overlap ends. Calls that run by then go on.",
+	},
+	{
 		method: "POST", path: "/v1/revocations", access: admin, body: takeOnly((*API).revoke),
 		refuses: []int{http.StatusConflict}, summary: "Revoke a token, or all tokens of a subject issued until now",
 	},

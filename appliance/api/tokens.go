@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +14,9 @@ import (
 const (
 	maxSubjectBytes = 255
 	turnLifetime    = time.Hour
+	// turnOverlap is more than the life of what live sessions have: they get
+	// new credentials in time.
+	turnOverlap     = 24 * time.Hour
 	maxTURNLifetime = 30 * 24 * time.Hour
 )
 
@@ -86,6 +90,28 @@ func (a *API) createTURN(c *call, in *TURNCreate) (TURNCredential, error) {
 	}
 	credential.URLs = emptyList(credential.URLs)
 	return credential, nil
+}
+
+// rotateRelay changes the secret that credentials of the relay are made from.
+func (a *API) rotateRelay(c *call, in *RelayRotate) (RelayRotated, error) {
+	if a.cfg.Relay == nil {
+		return RelayRotated{}, refuse(http.StatusServiceUnavailable, "unavailable", "this box runs without its relay; set turn.listen to start it")
+	}
+	overlap := turnOverlap
+	if in.Overlap != nil {
+		var err error
+		if overlap, err = lifetime("overlap_s", *in.Overlap, maxTURNLifetime); err != nil {
+			return RelayRotated{}, err
+		}
+	}
+	ctx, cancel := c.change()
+	defer cancel()
+	now := time.Now()
+	err := a.cfg.Relay.Rotate(ctx, overlap)
+	if errors.Is(err, ErrRelaySecrets) {
+		return RelayRotated{}, refuse(http.StatusConflict, "limit", "%v", err)
+	}
+	return RelayRotated{OlderUntil: now.Add(overlap).UTC()}, err
 }
 
 func (a *API) revoke(c *call, in *Revocation) error {

@@ -83,6 +83,20 @@ func TestTURNCredentials(t *testing.T) {
 	without.do("POST", "/v1/tokens/turn", bearer(without.admin), body(`{}`)).refused(http.StatusServiceUnavailable, "unavailable", "turn.listen")
 }
 
+func TestRotateRelay(t *testing.T) {
+	b := newBox(t)
+	for text, overlap := range map[string]time.Duration{`{}`: 24 * time.Hour, `{"overlap_s":60}`: time.Minute, `{"overlap_s":0}`: 0} {
+		got := want[api.RelayRotated](b.do("POST", "/v1/relay/rotate", bearer(b.admin), body("%s", text)), http.StatusOK)
+		if left := time.Until(got.OlderUntil) - overlap; left > 0 || left < -10*time.Second {
+			t.Errorf("%s: older secrets until %v, want %v from now", text, got.OlderUntil, overlap)
+		}
+	}
+	b.do("POST", "/v1/relay/rotate", bearer(b.admin), body(`{"overlap_s":-1}`)).refused(http.StatusBadRequest, "bad_request", "overlap_s is -1")
+	b.do("POST", "/v1/relay/rotate", bearer(b.admin), body(`{"overlap_s":7}`)).refused(http.StatusConflict, "limit", "wait")
+	without := newBox(t, func(c *api.Config) { c.Relay = nil })
+	without.do("POST", "/v1/relay/rotate", bearer(without.admin), body(`{}`)).refused(http.StatusServiceUnavailable, "unavailable", "turn.listen")
+}
+
 func TestManyRevocationsAreRefused(t *testing.T) {
 	b := newBox(t)
 	for i := range auth.MaxRevocations {

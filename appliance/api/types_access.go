@@ -65,6 +65,20 @@ type TURNCreate struct {
 	TTL int64 `json:"ttl_s,omitempty"`
 }
 
+// RelayRotate asks for a new secret of the relay.
+type RelayRotate struct {
+	// Overlap is how long credentials made so far go on working, in seconds; a
+	// day when left out, which is longer than a live session keeps one. With 0
+	// no new call can be made with them.
+	Overlap *int64 `json:"overlap_s,omitempty"`
+}
+
+// RelayRotated says that the relay has a new secret.
+type RelayRotated struct {
+	// OlderUntil is when credentials made from older secrets end at the latest.
+	OlderUntil time.Time `json:"older_until"`
+}
+
 // TURNCredential fits into the iceServers of a browser's RTCPeerConnection.
 type TURNCredential struct {
 	URLs       []string  `json:"urls"`

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -162,7 +163,7 @@ func TestSample(t *testing.T) {
 	if err != nil || string(committed) != sample {
 		t.Errorf("%s is not what the configuration is now (%v); run go test ./appliance/config -update", file, err)
 	}
-	for _, text := range []string{sample, strings.ReplaceAll(withoutIssuers(sample), "\n#", "\n")} {
+	for _, text := range []string{sample, strings.ReplaceAll(withoutTables(sample), "\n#", "\n")} {
 		uncommented := strings.ReplaceAll(text, "\n ", "\n# ")
 		loaded, err := config.Load(config.Sources{File: write(t, uncommented)})
 		if err != nil {
@@ -176,9 +177,37 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// withoutIssuers leaves out the one block that stands for no default.
-func withoutIssuers(sample string) string {
-	before, after, _ := strings.Cut(sample, "#[[auth.issuers]]")
-	_, after, _ = strings.Cut(after, "\n\n")
-	return before + "\n\n" + after
+// TestUsersAreShownWithoutSecrets holds `check --print` against a file with
+// every way to give a static user of the relay.
+func TestUsersAreShownWithoutSecrets(t *testing.T) {
+	loaded, err := config.Load(config.Sources{File: write(t, `
+[[turn.users]]
+name = "plc-1"
+password = "gate 7"
+[[turn.users]]
+name = "plc-2"
+hmac_key = "0x1f243a2da78213cc05ffd224d380a86f"
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	if err := loaded.WriteTOML(&shown); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{shown.String(), fmt.Sprintf("%+v", loaded.Turn)} {
+		if strings.Contains(text, "gate 7") || strings.Contains(text, "1f243a") || !strings.Contains(text, "plc-2") {
+			t.Errorf("shown as:\n%s", text)
+		}
+	}
+}
+
+// withoutTables leaves out the blocks that stand for no default.
+func withoutTables(sample string) string {
+	for _, header := range []string{"#[[auth.issuers]]", "#[[turn.users]]"} {
+		before, after, _ := strings.Cut(sample, header)
+		_, after, _ = strings.Cut(after, "\n\n")
+		sample = before + "\n\n" + after
+	}
+	return sample
 }

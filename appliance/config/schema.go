@@ -62,7 +62,7 @@ func isList(t reflect.Type) bool {
 // isSecret tells by its name whether a key holds a secret, and not the name of
 // a file that does.
 func isSecret(key string) bool {
-	for _, end := range []string{"secret", "password", "token", "credential"} {
+	for _, end := range []string{"secret", "password", "token", "credential", "_key"} {
 		if strings.HasSuffix(key, end) {
 			return true
 		}

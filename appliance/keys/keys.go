@@ -14,9 +14,10 @@ import (
 
 // Names in the store. They cannot change: an older file has them.
 const (
-	nameBox    = "auth/box"
-	nameRelay  = "turn/relay"
-	nameResume = "signaling/resume"
+	nameBox        = "auth/box"
+	nameRelay      = "turn/relay"
+	nameOlderRelay = "turn/relay/older"
+	nameResume     = "signaling/resume"
 )
 
 // Store keeps a secret under a name; it makes it first if there is none.
@@ -33,7 +34,7 @@ func Box(ctx context.Context, s Store) (ed25519.PrivateKey, error) {
 	return auth.ParseBoxKey(encoded)
 }
 
-// Relay is the secret that TURN credentials are made from.
+// Relay is the secret that TURN credentials are made from; see OlderRelay.
 func Relay(ctx context.Context, s Store) ([]byte, error) { return secret(ctx, s, nameRelay) }
 
 // Resume is the secret that signs the tokens by which sessions resume.

@@ -61,13 +61,9 @@ func (b *Box) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secret, err := keys.Relay(ctx, b.store)
-	if err != nil {
-		return err
-	}
 	b.api, err = api.New(api.Config{
 		BoxID: b.store.BoxID(), Rooms: rooms, Tokens: authority, Invites: authority,
-		Box: state{b}, Relay: relay{b.cfg, secret}, Archive: b.store,
+		Box: state{b}, Relay: relay{b.cfg, b.store, authority}, Archive: b.store,
 	})
 	return err
 }

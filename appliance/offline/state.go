@@ -1,12 +1,18 @@
 package offline
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
 
 	"signalbox/appliance/api"
+	"signalbox/appliance/auth"
 	"signalbox/appliance/config"
+	"signalbox/appliance/keys"
+	"signalbox/appliance/store"
 	"signalbox/turn"
 )
 
@@ -36,15 +42,39 @@ func (s state) BaseURL() string { return "" }
 
 // relay makes credentials that are good once the box runs.
 type relay struct {
-	cfg    config.Config
-	secret []byte
+	cfg       config.Config
+	store     *store.Store
+	authority *auth.Authority
 }
 
 func (r relay) Credential(_, subject string, ttl time.Duration) (api.TURNCredential, error) {
-	c := turn.NewCredential(r.secret, subject, time.Now().Add(ttl))
+	secret, err := keys.Relay(context.Background(), r.store)
+	if err != nil {
+		return api.TURNCredential{}, err
+	}
+	now := time.Now()
+	c := turn.NewCredential(secret, subject, now.Add(ttl))
+	for _, revoked := range r.authority.Revocations() {
+		if revoked.Subject == subject { // then it has to say that it was made after
+			issued := now
+			if !issued.Truncate(time.Second).After(revoked.Before) {
+				issued = revoked.Before.Add(time.Second)
+			}
+			c = turn.NewStamped(secret, subject, "", issued, now.Add(ttl))
+		}
+	}
 	return api.TURNCredential{
 		URLs: relayURLs(r.cfg), Username: c.Username, Credential: c.Password, Expires: c.Expires,
 	}, nil
+}
+
+// Rotate makes a new secret, which the box takes up at its next start.
+func (r relay) Rotate(ctx context.Context, overlap time.Duration) error {
+	err := keys.RotateRelay(ctx, r.store, overlap, time.Now())
+	if errors.Is(err, keys.ErrRotatedTooOften) {
+		return fmt.Errorf("%w: %w", api.ErrRelaySecrets, err)
+	}
+	return err
 }
 
 // relayURLs names the relay at the addresses it is told to listen on. Where that

@@ -47,9 +47,38 @@ func (s *Store) CreateKey(ctx context.Context, name string, make func() ([]byte,
 	if err != nil {
 		return nil, err
 	}
+	s.backupSoon()
+	return key, nil
+}
+
+// ReplaceKeys stores the keys that edit makes of those that are there, all or
+// none of them. have returns ErrNotFound for a key that is not. edit may be
+// called more than once. A backup follows within a minute.
+func (s *Store) ReplaceKeys(ctx context.Context, edit func(have func(name string) ([]byte, error)) (map[string][]byte, error)) error {
+	err := s.Reclaim(ctx, func(tx *bbolt.Tx) error {
+		next, err := edit(func(name string) ([]byte, error) {
+			value, err := getSealed(tx, bucketKeys, []byte(name))
+			return bytes.Clone(value), err
+		})
+		if err != nil {
+			return err
+		}
+		for name, key := range next {
+			if err := putSealed(tx, bucketKeys, []byte(name), key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.backupSoon()
+	}
+	return err
+}
+
+func (s *Store) backupSoon() {
 	select {
 	case s.soon <- struct{}{}:
 	default:
 	}
-	return key, nil
 }

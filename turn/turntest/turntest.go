@@ -19,10 +19,8 @@ var Secret = []byte("a secret that only tests know")
 func Start(t testing.TB, configure ...func(*turn.Config)) *turn.Server {
 	t.Helper()
 	cfg := turn.Config{
-		Listen: []string{"127.0.0.1:0"},
-		AllowPeers: []netip.Prefix{
-			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
-		},
+		Listen:     []string{"127.0.0.1:0"},
+		AllowPeers: []turn.PeerRule{Rule("127.0.0.0/8"), Rule("::1/128")},
 	}
 	for _, change := range configure {
 		change(&cfg)
@@ -44,6 +42,15 @@ func Start(t testing.TB, configure ...func(*turn.Config)) *turn.Server {
 		}
 	})
 	return server
+}
+
+// Rule reads an entry of AllowPeers or DenyPeers and panics when it is none.
+func Rule(text string) turn.PeerRule {
+	rule, err := turn.ParsePeerRule(text)
+	if err != nil {
+		panic(err)
+	}
+	return rule
 }
 
 // Addr is the first UDP and TCP address of a server.

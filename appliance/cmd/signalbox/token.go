@@ -72,11 +72,16 @@ type turnToken struct {
 	Subject string   `help:"Whom the relay accounts the traffic to." default:"operator" placeholder:"NAME"`
 	TTL     lifetime `name:"ttl" help:"How long new calls may be started." default:"1h"`
 	JSON    bool     `name:"json" help:"Print JSON."`
+	Rotate  bool     `help:"Change the secret that credentials are made from, and print none."`
+	Overlap overlap  `help:"With --rotate: how long credentials made so far go on working; 0 for not at all." default:"24h"`
 }
 
 func (c *turnToken) Run(p *program) error {
 	box, err := c.either(p)
 	return with(box, err, func(box *client) error {
+		if c.Rotate {
+			return c.rotate(p, box)
+		}
 		var made api.TURNCredential
 		err := box.call(p.ctx, http.MethodPost, "/v1/tokens/turn", api.TURNCreate{Subject: c.Subject, TTL: c.TTL.seconds()}, &made)
 		if err != nil {
@@ -92,6 +97,19 @@ func (c *turnToken) Run(p *program) error {
 		t.row("expires", made.Expires.Format(time.RFC3339))
 		return t.Flush()
 	})
+}
+
+func (c *turnToken) rotate(p *program, box *client) error {
+	seconds := int64(time.Duration(c.Overlap) / time.Second)
+	var done api.RelayRotated
+	if err := box.call(p.ctx, http.MethodPost, "/v1/relay/rotate", api.RelayRotate{Overlap: &seconds}, &done); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(p.stdout, done)
+	}
+	_, err := fmt.Fprintf(p.stdout, "the relay has a new secret; credentials made before end at %s\n", done.OlderUntil.Local().Format(time.RFC3339))
+	return err
 }
 
 type inviteCommand struct {
@@ -172,3 +190,18 @@ func (l *lifetime) UnmarshalText(text []byte) error {
 }
 
 func (l lifetime) seconds() int64 { return int64(time.Duration(l) / time.Second) }
+
+// overlap is a lifetime that may be none at all.
+type overlap time.Duration
+
+func (o *overlap) UnmarshalText(text []byte) error {
+	d, err := config.ParseDuration(string(text))
+	if string(text) == "0" {
+		d, err = 0, nil
+	}
+	if err != nil {
+		return fmt.Errorf("got %q, %w", text, err)
+	}
+	*o = overlap(d)
+	return nil
+}
