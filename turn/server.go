@@ -38,6 +38,7 @@ type Server struct {
 	registry   *registry
 	ports      *ports
 	conns      *conns
+	lobby      *lobby
 	nonces     *nonces
 	challenges *challengeLimit
 	counters   counters
@@ -63,6 +64,7 @@ func New(cfg Config, secret []byte) (*Server, error) {
 		registry:   newRegistry(cfg.MaxAllocations, cfg.MaxAllocationsPerUser),
 		ports:      newPorts(cfg.RelayPorts),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
+		lobby:      newLobby(),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 	}
