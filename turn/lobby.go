@@ -37,7 +37,7 @@ func newLobby() *lobby {
 
 // enter notes a connection that is about to be looked at, and waits until it may
 // be. On false it says why it may not.
-func (l *lobby) enter(conn *peeked) (reason closeReason, ok bool) {
+func (l *lobby) enter(conn *peeked) (closeReason, bool) {
 	for {
 		reason, ok, full := l.tryEnter(conn)
 		if !full {
