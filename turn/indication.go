@@ -91,6 +91,9 @@ func peekType(raw []byte) (kind uint16, ok bool) {
 	return binary.BigEndian.Uint16(raw), true
 }
 
+// isRequest says whether a type has the class of requests (RFC 8489 §5).
+func isRequest(kind uint16) bool { return kind&0x0110 == 0 }
+
 // hasIntegrity says whether raw is a STUN message with whole attributes, one
 // of which is MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256. Whether that is
 // right is not looked at: a request without one is not worth a queue.

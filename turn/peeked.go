@@ -3,6 +3,7 @@ package turn
 import (
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -10,7 +11,9 @@ import (
 // again by whoever reads next. The looking is done before that, by one goroutine.
 type peeked struct {
 	net.Conn
-	since    time.Time // when it was accepted
+	front    *front     // nil: within TLS
+	source   netip.Addr // see sourceOf
+	since    time.Time  // when it was accepted
 	buf      [tellTale]byte
 	from, to int // what of buf has been read from Conn and not from peeked
 }

@@ -35,6 +35,16 @@ func (r *records) Write(b []byte) (written int, err error) {
 	return written, err
 }
 
+// Close says goodbye to the client, unless it would have to wait for one that
+// does not read.
+func (r *records) Close() error {
+	if !r.below.mu.TryLock() {
+		return r.below.Close()
+	}
+	r.below.mu.Unlock()
+	return r.Conn.Close()
+}
+
 // corkedBytes is how much a corked connection collects for one write.
 const corkedBytes = 16 << 10
 
@@ -51,6 +61,7 @@ type corked struct {
 
 	mu      sync.Mutex
 	pending *[]byte // from corkBuffers while corked, else nil
+	failed  error   // of a write; nothing is sent any more
 }
 
 // NetConn is the connection below, for socket options.
@@ -73,17 +84,19 @@ func (c *corked) uncork() error {
 }
 
 func (c *corked) flushLocked() error {
-	if len(*c.pending) == 0 {
-		return nil
+	if len(*c.pending) > 0 && c.failed == nil {
+		_, c.failed = c.Conn.Write(*c.pending)
 	}
-	_, err := c.Conn.Write(*c.pending)
 	*c.pending = (*c.pending)[:0]
-	return err
+	return c.failed
 }
 
 func (c *corked) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.failed != nil {
+		return 0, c.failed
+	}
 	if c.pending == nil {
 		return c.Conn.Write(b)
 	}

@@ -50,6 +50,7 @@ type Server struct {
 	quotas     *quotas
 	ports      *ports
 	conns      *conns
+	lobby      *lobby
 	nonces     *nonces
 	challenges *challengeLimit
 	drain      *drain
@@ -89,6 +90,7 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		registry:   newRegistry(),
 		quotas:     newQuotas(cfg),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
+		lobby:      newLobby(),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),

@@ -262,7 +262,7 @@ func TestBrokenHandshakes(t *testing.T) {
 // client waits for it.
 func TestSilentConnectionsAreBounded(t *testing.T) {
 	s := share(t, turntest.Start(t), nil)
-	for range 48 {
+	for range 64 {
 		s.dial(t)
 	}
 	turntest.Until(t, "the limit", func() bool {

@@ -153,6 +153,7 @@ func (l *tcpLink) receive(frame []byte) {
 			a.sendIndication(l.data(), frame, 0)
 		}
 	default:
+		l.flushData() // data does not wait behind a request
 		l.gate.offerWait(l, l.remote, frame, l.closed)
 	}
 }

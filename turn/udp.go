@@ -69,7 +69,7 @@ func (l *udpLink) Receive(b *udpio.Batch, d udpio.Datagram) {
 // that is larger than itself, to a source that may be forged: those are limited
 // here, before they cost any more.
 func (l *udpLink) request(b *udpio.Batch, d udpio.Datagram, kind uint16) {
-	if kind != bindingType && !hasIntegrity(d.Data) && !l.server.challenges.allow(d.From.Addr(), b.Now()) {
+	if isRequest(kind) && kind != bindingType && !hasIntegrity(d.Data) && !l.server.challenges.allow(d.From.Addr(), b.Now()) {
 		l.server.drop(dropChallengeRate)
 		return
 	}
