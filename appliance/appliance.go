@@ -44,12 +44,13 @@ type Appliance struct {
 	http      []*site
 	control   net.Listener
 	handler   http.Handler
+	drain     drain
 }
 
 // New opens the data folder and binds every socket, so that port 0 has become
 // a port, but serves nothing yet.
 func New(cfg config.Config) (*Appliance, error) {
-	a := &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{})}
+	a := &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{}), drain: newDrain()}
 	if err := a.build(); err != nil {
 		a.Close()
 		return nil, err
@@ -163,7 +164,7 @@ func (a *Appliance) buildAPI(context.Context) error {
 		return err
 	}
 	a.api, err = api.New(api.Config{
-		BoxID: a.store.BoxID(), Rooms: a.signaling, Tokens: a.authority, Invites: a.authority, Box: box{a}, Relay: box{a},
+		BoxID: a.store.BoxID(), Rooms: a.signaling, Tokens: a.authority, Invites: a.authority, Box: box{a}, Relay: box{a}, Allocations: relayed{a},
 		Archive: a.store, StoreFull: store.ErrFull, Registry: registry, Logger: a.part("api"),
 	})
 	if err != nil {
@@ -191,7 +192,8 @@ func (a *Appliance) announcement() discovery.Announcement {
 // Ready is closed once everything serves.
 func (a *Appliance) Ready() <-chan struct{} { return a.ready }
 
-// Run serves until ctx is cancelled or a part fails, and waits for every part.
+// Run serves until ctx is cancelled, a part fails, or the relay is drained and
+// the box was asked to stop then; it waits for every part.
 // The store closes last: what a part writes while stopping must still land.
 func (a *Appliance) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.store.Close()) }()
@@ -208,6 +210,7 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 		g.Go(func() error { return supervise(ctx, "discovery", a.discovery.Run) })
 	}
 	g.Go(func() error { return supervise(ctx, "http", a.serve) })
+	g.Go(func() error { return a.stopWhenDrained(ctx) })
 	g.Go(func() error { // a store that has failed stops the box
 		select {
 		case err := <-stored:
@@ -219,7 +222,9 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 	})
 	a.log.Info("box serves", "site", a.cfg.Site.Name, "node", a.store.BoxID(), "version", a.cfg.Version)
 	close(a.ready)
-	err = g.Wait()
+	if err = g.Wait(); errors.Is(err, errDrained) {
+		err = nil // it was asked for
+	}
 	stopStore()
 	return errors.Join(err, <-stored)
 }

@@ -42,14 +42,6 @@ var (
 	descClosed       = metric("signaling_closed_total", "Sockets closed by the box, by close code.", "code")
 	descDropped      = metric("signaling_dropped_total", "Frames and sockets given up, by reason.", "reason")
 	descCommits      = metric("signaling_journal_commits_total", "Commits of the session journal, by result.", "result")
-	descAllocations  = metric("turn_allocations", "Allocations on the relay.")
-	descAllocated    = metric("turn_allocations_total", "Allocations made.")
-	descTurnConns    = metric("turn_conns", "Open TCP connections to the relay.")
-	descBindings     = metric("turn_bindings_total", "STUN Binding requests answered.")
-	descRelayPackets = metric("turn_relayed_packets_total", "Packets relayed, by direction.", "direction")
-	descRelayBytes   = metric("turn_relayed_bytes_total", "Payload bytes relayed, by direction.", "direction")
-	descTurnRefused  = metric("turn_refused_total", "Error responses of the relay, by STUN error code.", "code")
-	descTurnDropped  = metric("turn_dropped_total", "Messages and datagrams dropped by the relay, by reason.", "reason")
 	descStoreBytes   = metric("store_file_bytes", "Size of the database file.")
 	descStoreMax     = metric("store_max_bytes", "Size at which writes are refused.")
 	descStoreCommits = metric("store_commits_total", "Commits to disk.")
@@ -109,22 +101,6 @@ func (c collector) collectSignaling(gauge emit[float64], count emit[uint64]) {
 	each(count, descDropped, st.Dropped)
 	for code, n := range st.Closed {
 		count(descClosed, n, strconv.Itoa(code))
-	}
-}
-
-func (c collector) collectRelay(gauge emit[float64], count emit[uint64]) {
-	st := c.relay.Stats()
-	gauge(descAllocations, float64(st.Allocations))
-	gauge(descTurnConns, float64(st.Conns))
-	count(descAllocated, st.Created)
-	count(descBindings, st.Bindings)
-	count(descRelayPackets, st.ToPeers.Packets, "to_peers")
-	count(descRelayPackets, st.ToClients.Packets, "to_clients")
-	count(descRelayBytes, st.ToPeers.Bytes, "to_peers")
-	count(descRelayBytes, st.ToClients.Bytes, "to_clients")
-	each(count, descTurnDropped, st.Dropped)
-	for code, n := range st.Refused {
-		count(descTurnRefused, n, strconv.Itoa(code))
 	}
 }
 

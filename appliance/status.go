@@ -50,6 +50,7 @@ func (b box) relayStatus() api.RelayStatus {
 	}
 	return api.RelayStatus{
 		Enabled: true, UDP: texts(udp), TCP: texts(tcp), RelayPorts: b.cfg.Turn.RelayPorts.String(), Allocations: st.Allocations,
+		Users: st.Users, Conns: st.Conns, Draining: st.Draining, Stopping: b.drain.stopping(), RefusedDraining: st.RefusedDraining, Overflowed: st.Overflowed,
 		Packets: st.ToPeers.Packets + st.ToClients.Packets, Bytes: st.ToPeers.Bytes + st.ToClients.Bytes,
 		Refused: refused, Dropped: st.Dropped,
 	}

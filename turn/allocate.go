@@ -15,6 +15,7 @@ func (g *gate) checkAllocate() refusal {
 	r := &g.request
 	if r.allocation != nil {
 		if r.allocation.request == r.id && r.allocation.user == r.user {
+			r.lifetime = r.allocation.lifetime
 			return 0 // sent again: pion repeats its answer
 		}
 		return stun.CodeAllocMismatch
@@ -107,14 +108,21 @@ func (g *gate) prepare(want wanted) refusal {
 	if code := s.registry.reserve(r.user); code != 0 {
 		return code
 	}
+	if s.Draining() { // asked after the place is taken, see settleDrain
+		s.giveBack(r.user)
+		r.because = drainingError
+		s.counters.refusedDraining.Add(1)
+		return stun.CodeInsufficientCapacity
+	}
 	a := &allocation{
 		server: s, gate: g, link: r.link, client: r.from, clientAddr: netAddr(r.link.transport(), r.from),
-		user: r.user, request: r.id, created: time.Now(), missing: want.missing,
+		user: r.user, request: r.id, lifetime: r.lifetime, created: time.Now(), missing: want.missing,
 		peers: peers{clock: &s.clock},
 	}
-	a.toPeers.Parent, a.toClient.Parent = s.traffic.of(r.link.transport())
+	counted := s.counters.flow(r.link.transport())
+	a.toPeers.Parent, a.toClient.Parent = &counted.toPeers, &counted.toClients
 	if err := g.bind(a, want); err != nil {
-		s.registry.cancel(r.user)
+		s.giveBack(r.user)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
 			s.failures.Warn("relay socket not bound", "remote", r.from, "user", r.user, "err", err)
 		}
@@ -165,16 +173,19 @@ func (a *allocation) add(port relayPort) {
 
 // begun makes an allocation that pion has taken known to its gate.
 func (g *gate) begun(a *allocation) {
+	r := &g.request
 	a.conn.begun = true
 	g.relays.Add(2) // its reader, and who closes it
 	g.server.counters.created.Add(1)
-	a.link.setAllocated(a)
-	for _, r := range a.relays {
-		if r == nil {
+	if !a.link.setAllocated(a) {
+		a.lifetime, r.lifetime = 0, 0 // the client has gone meanwhile
+	}
+	for _, relay := range a.relays {
+		if relay == nil {
 			continue
 		}
 		// Fails only when the relay stops, where nothing is read anyway.
-		_ = g.server.loopFor(a.link).Add(r.socket, r)
+		_ = g.server.loopFor(a.link).Add(relay.socket, relay)
 	}
 	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", a.link.transport())
 }
@@ -183,5 +194,7 @@ func (g *gate) begun(a *allocation) {
 func (s *Server) ended(a *allocation) {
 	s.registry.remove(a)
 	a.link.setEnded(a)
+	a.stopTimer()
+	s.settleDrain()
 	s.log.Debug("allocation ended", "alloc", a.id, "user", a.user, "dur", time.Since(a.created))
 }

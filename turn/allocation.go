@@ -14,9 +14,13 @@ import (
 // Lifetimes of allocations.
 const (
 	minLifetime = 10 * time.Minute // RFC 8656 §7.2: what a client gets that asks for less
-	// maxLifetime is a second below the hour that §7.2 suggests: pion turns a
-	// full hour into ten minutes.
-	maxLifetime = time.Hour - time.Second
+	// maxLifetime is below the hour that §7.2 suggests, with engineMargin: pion
+	// turns a full hour into ten minutes.
+	maxLifetime = time.Hour - time.Second - engineMargin
+	// engineMargin is what pion's timer has more than ours, so that it never
+	// ends an allocation by itself: it does not take care of the request that
+	// may be at hand.
+	engineMargin = time.Minute
 )
 
 // allocation is one client's relayed addresses: one, or one of each family
@@ -33,6 +37,7 @@ type allocation struct {
 	tuple      net.Addr // see gate.LocalAddr
 	user       string
 	request    [stun.TransactionIDSize]byte
+	lifetime   time.Duration     // that the request was given
 	token      *reservationToken // of the port reserved with this allocation, or nil
 	created    time.Time
 	conn       *relayConn
@@ -48,6 +53,7 @@ type allocation struct {
 
 	mu      sync.Mutex
 	expires time.Time
+	timer   *time.Timer // of expires; nil before the first lifetime is known
 }
 
 // family is the place of addr's family in allocation.relays.
@@ -80,4 +86,25 @@ func (a *allocation) refreshed(lifetime time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.expires = time.Now().Add(lifetime)
+	if a.timer == nil {
+		a.timer = time.AfterFunc(lifetime, func() { a.gate.end(a, true) })
+	} else {
+		a.timer.Reset(lifetime)
+	}
+}
+
+// expiredAt says whether the lifetime is over at a moment.
+func (a *allocation) expiredAt(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !now.Before(a.expires)
+}
+
+// stopTimer is for an allocation that has ended.
+func (a *allocation) stopTimer() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
 }

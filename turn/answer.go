@@ -83,6 +83,9 @@ func (g *gate) refuse(code refusal) {
 	setters := []stun.Setter{
 		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassErrorResponse), code,
 	}
+	if r.because != nil {
+		setters[2] = r.because
+	}
 	switch code {
 	case stun.CodeUnauthorized, stun.CodeStaleNonce:
 		setters = append(setters, stun.NewRealm(g.server.config.Realm),

@@ -145,7 +145,7 @@ func TestMalformedRequests(t *testing.T) {
 func (b *badInput) stillServes() {
 	b.Helper()
 	live := b.server.Allocations()
-	if len(live) != 1 || live[0].Channels != 1 || len(live[0].Permissions) != 1 || live[0].ToPeers.Packets != 0 {
+	if len(live) != 1 || len(live[0].Channels) != 1 || len(live[0].Permissions) != 1 || live[0].ToPeers.Packets != 0 {
 		b.Errorf("got allocations %+v, want the client's", live)
 	}
 	b.client.SendChannel(0x4000, []byte("x"))

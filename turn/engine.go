@@ -72,10 +72,14 @@ func (g *gate) engineRequest() (*stun.Message, error) {
 	}
 	switch r.method {
 	case stun.MethodAllocate:
-		attributes = append(attributes, lifetimeAttribute(r.lifetime),
+		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin),
 			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{protocolUDP, 0, 0, 0}})
 	case stun.MethodRefresh:
-		attributes = append(attributes, lifetimeAttribute(r.lifetime))
+		lifetime := r.lifetime
+		if lifetime > 0 {
+			lifetime += engineMargin
+		}
+		attributes = append(attributes, lifetimeAttribute(lifetime))
 	case stun.MethodChannelBind:
 		attributes = append(attributes, stun.RawAttribute{
 			Type: stun.AttrChannelNumber, Value: []byte{byte(r.channel >> 8), byte(r.channel), 0, 0},
@@ -136,8 +140,8 @@ func (g *gate) respond(raw []byte) {
 		return
 	}
 	g.commit()
-	if r.method == stun.MethodAllocate {
-		raw = r.allocation.complete(m, r.key)
+	if r.method == stun.MethodAllocate || r.method == stun.MethodRefresh {
+		raw = g.complete(m)
 	}
 	r.state = requestNone
 	r.link.respond(raw, r.from)
@@ -160,11 +164,31 @@ func (g *gate) commit() {
 	}
 }
 
-// complete adds to a success response what pion does not know of: the second
+// complete corrects the success response to an Allocate or a Refresh: our
+// lifetime in place of pion's, and what pion does not know of, the second
 // relayed address or the reason why there is none, and a RESERVATION-TOKEN. It
 // signs the response again.
-func (a *allocation) complete(m *stun.Message, key []byte) []byte {
-	var more []stun.Setter
+func (g *gate) complete(m *stun.Message) []byte {
+	r := &g.request
+	setters := []stun.Setter{stun.NewTransactionIDSetter(m.TransactionID), m.Type}
+	for _, attribute := range m.Attributes {
+		if attribute.Type != stun.AttrMessageIntegrity && attribute.Type != stun.AttrLifetime {
+			setters = append(setters, attribute)
+		}
+	}
+	setters = append(setters, lifetimeAttribute(r.lifetime))
+	if r.method == stun.MethodAllocate {
+		setters = append(setters, r.allocation.extras()...)
+	}
+	signed, err := stun.Build(append(setters, stun.MessageIntegrity(r.key))...)
+	if err != nil {
+		return m.Raw
+	}
+	return signed.Raw
+}
+
+// extras are what the client is told of an allocation that pion does not know.
+func (a *allocation) extras() (more []stun.Setter) {
 	if a.relays[0] != nil && a.relays[1] != nil {
 		more = append(more, relayedAddress(a.relays[1].relayed))
 	}
@@ -174,20 +198,7 @@ func (a *allocation) complete(m *stun.Message, key []byte) []byte {
 	if a.token != nil {
 		more = append(more, stun.RawAttribute{Type: stun.AttrReservationToken, Value: a.token[:]})
 	}
-	if more == nil {
-		return m.Raw
-	}
-	setters := []stun.Setter{stun.NewTransactionIDSetter(m.TransactionID), m.Type}
-	for _, attribute := range m.Attributes {
-		if attribute.Type != stun.AttrMessageIntegrity {
-			setters = append(setters, attribute)
-		}
-	}
-	signed, err := stun.Build(append(append(setters, more...), stun.MessageIntegrity(key))...)
-	if err != nil {
-		return m.Raw
-	}
-	return signed.Raw
+	return more
 }
 
 // engineRefused takes an error from pion. Its nonce may have become too old

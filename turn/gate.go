@@ -40,6 +40,7 @@ const responseByte = 0x01
 type gate struct {
 	server  *Server
 	queue   chan arrival
+	ending  chan ending
 	stopped chan struct{}  // closed when no more requests are to be answered
 	ended   chan struct{}  // closed when pion's read loop is about to return
 	relays  sync.WaitGroup // relayConns that pion has not let go of
@@ -57,6 +58,13 @@ type arrival struct {
 	raw  *[]byte // from arrivals
 }
 
+// ending is an allocation that is to end.
+type ending struct {
+	a       *allocation
+	expired bool // only if its lifetime is over by then
+	done    chan<- struct{}
+}
+
 // arrivals are the buffers of messages that wait.
 var arrivals = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -67,7 +75,7 @@ var (
 
 func newGate(s *Server) *gate {
 	return &gate{
-		server: s, queue: make(chan arrival, maxRequests),
+		server: s, queue: make(chan arrival, maxRequests), ending: make(chan ending),
 		stopped: make(chan struct{}), ended: make(chan struct{}),
 		tuple: tupleOf(0),
 	}
@@ -102,6 +110,18 @@ func newArrival(l link, from netip.AddrPort, raw []byte) arrival {
 	return arrival{l, from, kept}
 }
 
+// end has the gate end an allocation between two requests, and waits for it. Any
+// goroutine may call it but the gate's own. pion panics when an allocation is
+// closed in the middle of a request for it.
+func (g *gate) end(a *allocation, expired bool) {
+	done := make(chan struct{})
+	select {
+	case g.ending <- ending{a, expired, done}:
+		<-done
+	case <-g.stopped: // which ends all
+	}
+}
+
 // run answers requests until ctx is cancelled, and ends all allocations. The
 // pion server is made for the first request that needs one.
 func (g *gate) run(ctx context.Context) error {
@@ -131,6 +151,12 @@ func (g *gate) next() bool {
 	case a := <-g.queue:
 		g.admit(a)
 		arrivals.Put(a.raw)
+		return true
+	case e := <-g.ending:
+		if !e.expired || e.a.expiredAt(time.Now()) {
+			_ = e.a.conn.Close() // never fails
+		}
+		close(e.done)
 		return true
 	case <-g.stopped:
 		return false

@@ -22,8 +22,9 @@ type link interface {
 	local() netip.AddrPort
 	// allocation of a client, nil for none.
 	allocation(client netip.AddrPort) *allocation
-	// setAllocated and setEnded say whether the client of a has it.
-	setAllocated(a *allocation)
+	// setAllocated says that the client of a has it now; false when the client
+	// has gone already. setEnded says that a has ended.
+	setAllocated(a *allocation) bool
 	setEnded(a *allocation)
 	// respond sends a response or queues it, without waiting for the client.
 	respond(message []byte, to netip.AddrPort)

@@ -87,7 +87,7 @@ func bindBoth(at netip.AddrPort, sockets int, c *udpio.Counters) (udp []*udpio.S
 		}
 	}()
 	for range sockets {
-		socket, err := udpio.Listen(at, udpio.Options{ReusePort: true, ReceiveBuffer: listenBuffer, Counters: c})
+		socket, err := udpio.Listen(at, udpio.Options{ReusePort: true, ReceiveBuffer: listenBuffer, SendBuffer: listenBuffer, Counters: c})
 		if err != nil {
 			return udp, nil, bindError(at, "udp", err)
 		}

@@ -32,7 +32,7 @@ func newMemLink(transport string) *memLink {
 func (l *memLink) transport() string                     { return l.label }
 func (l *memLink) local() netip.AddrPort                 { return memLocal }
 func (l *memLink) allocation(netip.AddrPort) *allocation { return l.current }
-func (l *memLink) setAllocated(a *allocation)            { l.current = a }
+func (l *memLink) setAllocated(a *allocation) bool       { l.current = a; return true }
 func (l *memLink) setEnded(*allocation)                  { l.current = nil }
 func (l *memLink) respond(m []byte, _ netip.AddrPort)    { l.responses <- slices.Clone(m) }
 

@@ -188,16 +188,21 @@ func (p *peers) expireLocked(now int64) (permissions, channels int) {
 	return permissions, channels
 }
 
-// list returns the permitted addresses in order and the number of channels.
-func (p *peers) list() (permitted []netip.Addr, channels int) {
+// list returns the permitted addresses and the channels, in order.
+func (p *peers) list() (permitted []netip.Addr, channels []ChannelInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expireLocked(p.clock.now())
-	permitted = []netip.Addr{}
+	permitted, channels = []netip.Addr{}, []ChannelInfo{}
 	if items := p.permissions.Load(); items != nil {
 		for _, x := range *items {
 			permitted = append(permitted, x.addr)
 		}
 	}
-	return permitted, length(&p.channels)
+	if items := p.channels.Load(); items != nil {
+		for _, x := range *items {
+			channels = append(channels, ChannelInfo{Number: x.number, Peer: x.peer})
+		}
+	}
+	return permitted, channels
 }

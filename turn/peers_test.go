@@ -132,7 +132,7 @@ func TestCaps(t *testing.T) {
 	want(t, "channel 1 again", c.Bind(0x4000, peer(1)), 0)
 	info := server.Allocations()[0]
 	want(t, "permissions", len(info.Permissions), 4)
-	want(t, "channels", info.Channels, 2)
+	want(t, "channels", len(info.Channels), 2)
 
 	want(t, "allocation 2 of anna", allocate("anna"), 0)
 	want(t, "allocation 3 of anna", allocate("anna"), 0)

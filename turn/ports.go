@@ -56,7 +56,7 @@ func newPorts(within PortRange, c *udpio.Counters) *ports {
 	return &ports{
 		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
 		bind: func(at netip.AddrPort) (*udpio.Socket, error) {
-			return udpio.Listen(at, udpio.Options{ReceiveBuffer: relayBuffer, Counters: c})
+			return udpio.Listen(at, udpio.Options{ReceiveBuffer: relayBuffer, SendBuffer: relayBuffer, Counters: c})
 		},
 	}
 }

@@ -119,6 +119,20 @@ func (r *registry) hasRelayed(addr netip.Addr) bool {
 	return r.onAddr[addr] > 0
 }
 
+// taken is how many places are reserved or live.
+func (r *registry) taken() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.total
+}
+
+// byID returns a live allocation, or nil.
+func (r *registry) byID(id uint64) *allocation {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.all[id]
+}
+
 func (r *registry) live() []*allocation {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

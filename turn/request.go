@@ -42,7 +42,8 @@ type request struct {
 	lifetime   time.Duration
 	peers      []netip.AddrPort
 	channel    uint16
-	only       *relay // what a Refresh is to end, if not the whole allocation
+	only       *relay      // what a Refresh is to end, if not the whole allocation
+	because    stun.Setter // the ERROR-CODE of a refusal, where it is not the code's own; or nil
 }
 
 // refusal is why a request is refused: a STUN error code, 0 for not at all.

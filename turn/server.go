@@ -53,8 +53,8 @@ type Server struct {
 	conns      *conns
 	nonces     *nonces
 	challenges *challengeLimit
+	drain      *drain
 	counters   counters
-	traffic    traffic
 
 	entries  []*entry // of New, then of tend
 	mu       sync.Mutex
@@ -83,6 +83,7 @@ func New(cfg Config, secret []byte) (*Server, error) {
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
+		drain:      newDrain(),
 	}
 	s.ports = newPorts(cfg.RelayPorts, &s.counters.sockets)
 	s.batches.New = func() any { return udpio.NewBatch(&s.counters.sockets, streamBatch) }

@@ -173,7 +173,7 @@ func (s *Server) endOn(addr netip.Addr) {
 			left = left || r != nil && !r.socket.Closed()
 		}
 		if !left {
-			_ = a.conn.Close() // never fails
+			a.gate.end(a, false)
 		}
 	}
 }

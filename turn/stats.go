@@ -29,15 +29,13 @@ const (
 	dropRequestQueue                    // more requests than are answered at this pace
 	dropQueueFull                       // a TCP client reads more slowly than its peers send
 	dropSendBuffer                      // the network takes less than peers or clients send
-	dropReceiveBuffer                   // the relay reads more slowly than others send to it
 	dropSendFailed                      // the kernel refused to send
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"malformed", "oversize", "unexpected", "no_allocation", "no_channel", "no_permission",
-	"peer_denied", "challenge_rate", "no_family", "request_queue", "queue_full", "send_buffer", "receive_buffer",
-	"send_failed",
+	"peer_denied", "challenge_rate", "no_family", "request_queue", "queue_full", "send_buffer", "send_failed",
 }
 
 func (r dropReason) String() string { return dropNames[r] }
@@ -76,11 +74,14 @@ var refusalCodes = [...]stun.ErrorCode{
 type counters struct {
 	bindings     atomic.Uint64
 	created      atomic.Uint64
+	relayed      [len(transportNames)]flow // by the client's transport
 	refused      [len(refusalCodes)]atomic.Uint64
 	dropped      [dropReasons]atomic.Uint64
 	closed       [closeReasons]atomic.Uint64
 	acceptErrors atomic.Uint64
 	sockets      udpio.Counters // drops of these are added to dropped
+
+	refusedDraining atomic.Uint64
 }
 
 func (c *counters) drop(reason dropReason) { c.dropped[reason].Add(1) }
@@ -91,25 +92,22 @@ func (c *counters) refuse(code stun.ErrorCode) {
 	}
 }
 
-// traffic counts what was relayed, by transport between client and relay.
-type traffic struct {
-	udp, tcp, tls struct{ toPeers, toClients udpio.Meter }
-}
+// transportNames are the transports between client and relay. They are metric
+// labels.
+var transportNames = [...]string{transportUDP, transportTCP, transportTLS}
 
-func (t *traffic) of(transport string) (toPeers, toClients *udpio.Meter) {
-	switch transport {
-	case transportUDP:
-		return &t.udp.toPeers, &t.udp.toClients
-	case transportTCP:
-		return &t.tcp.toPeers, &t.tcp.toClients
-	}
-	return &t.tls.toPeers, &t.tls.toClients
+// flow counts what was relayed, by direction.
+type flow struct{ toPeers, toClients udpio.Meter }
+
+// flow is where the packets of clients over transport are counted.
+func (c *counters) flow(transport string) *flow {
+	return &c.relayed[max(0, slices.Index(transportNames[:], transport))]
 }
 
 func snapshot(m *udpio.Meter) Traffic { return Traffic{Packets: m.Packets(), Bytes: m.Bytes()} }
 
 func (t Traffic) plus(other Traffic) Traffic {
-	return Traffic{t.Packets + other.Packets, t.Bytes + other.Bytes}
+	return Traffic{Packets: t.Packets + other.Packets, Bytes: t.Bytes + other.Bytes}
 }
 
 // Traffic is what was relayed in one direction: the payload, without the
@@ -119,8 +117,8 @@ type Traffic struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
-// TransportTraffic is the traffic of the clients of one transport.
-type TransportTraffic struct {
+// Flow is what was relayed, by direction.
+type Flow struct {
 	ToPeers   Traffic `json:"to_peers"`
 	ToClients Traffic `json:"to_clients"`
 }
@@ -132,19 +130,23 @@ type Stats struct {
 	Users       int `json:"users"`       // subjects that have one now
 	Conns       int `json:"conns"`       // TCP connections now
 
-	Bindings  uint64  `json:"bindings"` // STUN Binding requests answered
-	Created   uint64  `json:"created"`  // allocations
-	ToPeers   Traffic `json:"to_peers"`
-	ToClients Traffic `json:"to_clients"`
-	// Transports is the same by transport between client and relay: udp, tcp, tls.
-	Transports map[string]TransportTraffic `json:"transports"`
-	Segmented  uint64                      `json:"segmented"` // packets sent as part of a batch (UDP GSO)
-	Refused    map[int]uint64              `json:"refused"`   // error responses, by STUN error code
-	Dropped    map[string]uint64           `json:"dropped"`   // messages and datagrams, by reason
-	Closed     map[string]uint64           `json:"closed"`    // TCP connections, by reason
+	Draining bool `json:"draining"` // no new allocations are made
+
+	Bindings  uint64            `json:"bindings"` // STUN Binding requests answered
+	Created   uint64            `json:"created"`  // allocations
+	ToPeers   Traffic           `json:"to_peers"`
+	ToClients Traffic           `json:"to_clients"`
+	Relayed   map[string]Flow   `json:"relayed"`   // the same, by the client's transport
+	Segmented uint64            `json:"segmented"` // packets sent as part of a batch (UDP GSO)
+	Refused   map[int]uint64    `json:"refused"`   // error responses, by STUN error code
+	Dropped   map[string]uint64 `json:"dropped"`   // messages and datagrams, by reason
+	Closed    map[string]uint64 `json:"closed"`    // TCP connections, by reason
 
 	AcceptErrors uint64 `json:"accept_errors"` // of TCP listeners, each survived
 	ReadErrors   uint64 `json:"read_errors"`   // of UDP sockets, each survived
+	Overflowed   uint64 `json:"overflowed"`    // datagrams that found a UDP socket's buffer full
+
+	RefusedDraining uint64 `json:"refused_draining"` // Allocates refused because the relay drains; they are in Refused too
 }
 
 // Stats takes a snapshot. It may be called at any time from any goroutine.
@@ -153,16 +155,25 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Bindings:     c.bindings.Load(),
 		Created:      c.created.Load(),
-		Transports:   map[string]TransportTraffic{},
+		Draining:     s.Draining(),
+		Relayed:      map[string]Flow{},
 		Segmented:    c.sockets.Segmented.Load(),
 		Refused:      map[int]uint64{},
 		Dropped:      map[string]uint64{},
 		Closed:       map[string]uint64{},
 		AcceptErrors: c.acceptErrors.Load(),
 		ReadErrors:   c.sockets.ReadErrors.Load(),
+		Overflowed:   c.sockets.Overflowed.Load(),
+
+		RefusedDraining: c.refusedDraining.Load(),
 	}
 	stats.Allocations, stats.Users = s.registry.count()
 	stats.Conns = s.conns.count()
+	for i, name := range transportNames {
+		f := Flow{ToPeers: snapshot(&c.relayed[i].toPeers), ToClients: snapshot(&c.relayed[i].toClients)}
+		stats.Relayed[name] = f
+		stats.ToPeers, stats.ToClients = stats.ToPeers.plus(f.ToPeers), stats.ToClients.plus(f.ToClients)
+	}
 	for i, code := range refusalCodes {
 		stats.Refused[int(code)] = c.refused[i].Load()
 	}
@@ -170,16 +181,9 @@ func (s *Server) Stats() Stats {
 		stats.Dropped[name] = c.dropped[i].Load()
 	}
 	for reason, n := range map[dropReason]*atomic.Uint64{
-		dropOversize: &c.sockets.Oversize, dropReceiveBuffer: &c.sockets.Overflowed,
-		dropSendBuffer: &c.sockets.BufferFull, dropSendFailed: &c.sockets.SendFailed,
+		dropOversize: &c.sockets.Oversize, dropSendBuffer: &c.sockets.BufferFull, dropSendFailed: &c.sockets.SendFailed,
 	} {
 		stats.Dropped[reason.String()] += n.Load()
-	}
-	for _, transport := range []string{transportUDP, transportTCP, transportTLS} {
-		toPeers, toClients := s.traffic.of(transport)
-		t := TransportTraffic{snapshot(toPeers), snapshot(toClients)}
-		stats.Transports[transport] = t
-		stats.ToPeers, stats.ToClients = stats.ToPeers.plus(t.ToPeers), stats.ToClients.plus(t.ToClients)
 	}
 	for i, name := range closeNames {
 		stats.Closed[name] = c.closed[i].Load()
@@ -191,16 +195,22 @@ func (s *Server) Stats() Stats {
 type AllocationInfo struct {
 	ID          uint64           `json:"id"`
 	User        string           `json:"user"`      // subject of the credential
-	Transport   string           `json:"transport"` // between client and relay: udp or tcp
+	Transport   string           `json:"transport"` // between client and relay: udp, tcp or tls
 	Client      netip.AddrPort   `json:"client"`
 	Server      netip.AddrPort   `json:"server"`  // the address of the relay that the client speaks to
-	Relayed     []netip.AddrPort `json:"relayed"` // one, or one of each family
+	Relayed     []netip.AddrPort `json:"relayed"` // as handed out, one for each family
 	Created     time.Time        `json:"created"`
 	Expires     time.Time        `json:"expires"`
 	Permissions []netip.Addr     `json:"permissions"`
-	Channels    int              `json:"channels"`
+	Channels    []ChannelInfo    `json:"channels"` // in the order of their numbers
 	ToPeers     Traffic          `json:"to_peers"`
 	ToClient    Traffic          `json:"to_client"`
+}
+
+// ChannelInfo is a channel that is bound to a peer.
+type ChannelInfo struct {
+	Number uint16         `json:"number"`
+	Peer   netip.AddrPort `json:"peer"`
 }
 
 // Allocations lists what is allocated now, oldest first.

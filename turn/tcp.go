@@ -67,10 +67,16 @@ func (l *tcpLink) local() netip.AddrPort { return l.served }
 
 func (l *tcpLink) allocation(netip.AddrPort) *allocation { return l.current.Load() }
 
-func (l *tcpLink) setAllocated(a *allocation) {
+func (l *tcpLink) setAllocated(a *allocation) bool {
 	l.current.Store(a)
 	l.signedIn.Store(true)
 	l.setIdle(true)
+	select {
+	case <-l.closed: // serve may not have seen it
+		return false
+	default:
+		return true
+	}
 }
 
 func (l *tcpLink) setEnded(a *allocation) {
@@ -92,7 +98,7 @@ func (l *tcpLink) serve() {
 		l.receive(frame)
 	}
 	if a := l.current.Load(); a != nil {
-		_ = a.conn.Close() // never fails
+		a.gate.end(a, false)
 	}
 }
 

@@ -141,7 +141,7 @@ func TestPermissionAndChannelExpire(t *testing.T) {
 		step(0, true, true)
 		step(4*time.Minute+59500*time.Millisecond, true, false) // the permission now lets it in as an indication
 		info := r.server.Allocations()[0]
-		r.want("channels", info.Channels, 0)
+		r.want("channels", len(info.Channels), 0)
 		r.want("permissions", len(info.Permissions), 1)
 		step(time.Minute, false, false)
 		r.want("bind again", r.bind(), 0)

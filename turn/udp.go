@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	// listenBuffer and relayBuffer are asked of the kernel for each socket, in
-	// bytes; without root it gives what net.core.rmem_max allows. With the
-	// usual 208 KiB a burst of video does not fit while others are served.
+	// listenBuffer and relayBuffer are asked of the kernel for each socket,
+	// either way and in bytes; without root it gives what net.core.rmem_max and
+	// wmem_max allow. With the usual 208 KiB a burst of video does not fit
+	// while others are served.
 	listenBuffer = 8 << 20
 	relayBuffer  = 1 << 20
 )
@@ -29,8 +30,13 @@ var _ udpio.Handler = (*udpLink)(nil)
 func (l *udpLink) transport() string                            { return transportUDP }
 func (l *udpLink) local() netip.AddrPort                        { return l.socket.LocalAddr() }
 func (l *udpLink) allocation(client netip.AddrPort) *allocation { return l.clients.find(client) }
-func (l *udpLink) setAllocated(a *allocation)                   { l.clients.put(a.client, a) }
-func (l *udpLink) setEnded(a *allocation)                       { l.clients.remove(a.client, a) }
+
+func (l *udpLink) setEnded(a *allocation) { l.clients.remove(a.client, a) }
+
+func (l *udpLink) setAllocated(a *allocation) bool {
+	l.clients.put(a.client, a)
+	return true
+}
 
 // Receive takes what a client sends. Data goes on at once, requests go to the gate.
 func (l *udpLink) Receive(b *udpio.Batch, d udpio.Datagram) {

@@ -18,7 +18,7 @@ func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
 func TestEveryOperationAsksWhoIsThere(t *testing.T) {
 	b := newBox(t)
 	device := bearer(b.token("cam-7", auth.DeviceRights, "*"))
-	fill := strings.NewReplacer("{name}", "line-3", "{member}", "m_1", "{key}", "k", "{id}", "i")
+	fill := strings.NewReplacer("{name}", "line-3", "{member}", "m_1", "{key}", "k", "{id}", "i", "{user}", "u")
 	for template, operations := range document().paths {
 		for method, operation := range operations.(map[string]any) {
 			security, _ := operation.(map[string]any)["security"].([]any)

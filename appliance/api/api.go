@@ -68,13 +68,29 @@ type Relay interface {
 	Credential(host, subject string, ttl time.Duration) (TURNCredential, error)
 }
 
+// Allocations looks after the allocations of a relay that runs. Its methods are
+// called from many requests at once and answer from memory.
+type Allocations interface {
+	// Allocations are in the order of their ids; ages are filled in from Created.
+	Allocations() []Allocation
+	// Users are in the order of their names.
+	Users() []RelayUser
+	// End reports false when there is no such allocation.
+	End(id uint64) bool
+	// EndUser returns how many it has ended.
+	EndUser(user string) int
+	// Drain turns draining on or off, and with stop lets the box stop when the
+	// last allocation has ended.
+	Drain(on, stop bool) DrainState
+}
+
 // Archive copies the store while the box runs.
 type Archive interface {
 	Backup(ctx context.Context, path string) error
 }
 
-// Config is what New needs. Only Relay and Archive may be nil: the routes that
-// need them then answer 503.
+// Config is what New needs. Only Relay, Allocations and Archive may be nil: the
+// routes that need them then answer 503, or that there is no allocation.
 type Config struct {
 	BoxID   string
 	Rooms   Rooms
@@ -83,6 +99,8 @@ type Config struct {
 	Box     Box
 	Relay   Relay
 	Archive Archive
+
+	Allocations Allocations
 
 	// StoreFull is what errors of Rooms, Tokens and Invites match when the box
 	// has no space left; may be nil.

@@ -64,7 +64,7 @@ func newUnserved(t testing.TB, change ...func(*api.Config)) *box {
 		t.Fatal(err)
 	}
 	cfg := api.Config{
-		BoxID: boxID, Rooms: b.rooms, Tokens: b.auth, Invites: b.auth, Box: b, Relay: relay{}, StoreFull: errFull,
+		BoxID: boxID, Rooms: b.rooms, Tokens: b.auth, Invites: b.auth, Box: b, Relay: relay{}, Allocations: new(allocations), StoreFull: errFull,
 		Logger: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, fn := range change {

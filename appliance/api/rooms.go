@@ -27,11 +27,9 @@ func (a *API) listRooms(c *call) (RoomList, error) {
 	if err != nil {
 		return RoomList{}, err
 	}
-	limit := defaultPage
-	if text, ok := query["limit"]; ok {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPage {
-			return RoomList{}, wrong("limit", "limit is %.32q; want a number from 1 to %d", text, maxPage)
-		}
+	limit, err := pageSize(query)
+	if err != nil {
+		return RoomList{}, err
 	}
 	withMembers := false
 	if text, ok := query["members"]; ok {
@@ -148,6 +146,19 @@ func emptyList[T any](list []T) []T {
 		return []T{}
 	}
 	return list
+}
+
+// pageSize reads how much of a list is wanted.
+func pageSize(query map[string]string) (int, error) {
+	text, ok := query["limit"]
+	if !ok {
+		return defaultPage, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxPage {
+		return 0, wrong("limit", "limit is %.32q; want a number from 1 to %d", text, maxPage)
+	}
+	return limit, nil
 }
 
 // queryOf reads the parameters after the question mark, and refuses others: a

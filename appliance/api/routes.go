@@ -106,6 +106,30 @@ var routes = []route{
 		method: "POST", path: "/v1/revocations", access: admin, body: takeOnly((*API).revoke),
 		refuses: []int{http.StatusConflict}, summary: "Revoke a token, or all tokens of a subject issued until now",
 	},
+
+	{
+		method: "GET", path: "/v1/relay/allocations", access: admin, body: give((*API).listAllocations), query: allocationQuery,
+		summary: "Allocations of the relay, the oldest first",
+	},
+	{
+		method: "DELETE", path: "/v1/relay/allocations/{id}", access: admin, body: act((*API).endAllocation),
+		summary: "End an allocation",
+		detail:  "Its call ends or finds another way. The client may make a new one while its credential is good; revoke the subject to prevent that.",
+	},
+	{
+		method: "GET", path: "/v1/relay/users", access: admin, body: give((*API).listRelayUsers),
+		summary: "What each user has of the relay now",
+	},
+	{
+		method: "DELETE", path: "/v1/relay/users/{user}/allocations", access: admin, body: give((*API).endAllocationsOfUser),
+		summary: "End every allocation of a user",
+	},
+	{
+		method: "POST", path: "/v1/relay/drain", access: admin, body: take((*API).drainRelay),
+		summary: "Make no new allocations, or make them again",
+		detail:  "What is allocated goes on and may be refreshed. With `stop` the box stops, with exit code 0, when the last allocation has ended.",
+	},
+
 	{
 		method: "POST", path: "/v1/backup", access: control, body: take((*API).backup), status: http.StatusCreated,
 		refuses: []int{http.StatusConflict}, summary: "Copy the store to a file on the box", detail: "On the control socket only.",

@@ -65,6 +65,18 @@ type RelayStatus struct {
 	RelayPorts string `json:"relay_ports"`
 	// Allocations is how many there are now.
 	Allocations int `json:"allocations"`
+	// Users is how many subjects have an allocation now.
+	Users int `json:"users"`
+	// Conns is how many clients are connected over TCP or TLS.
+	Conns int `json:"conns"`
+	// Draining is true while no new allocations are made, Stopping when the box
+	// stops as soon as the last one has ended.
+	Draining bool `json:"draining"`
+	Stopping bool `json:"stopping"`
+	// RefusedDraining is how many Allocates were refused because of that.
+	RefusedDraining uint64 `json:"refused_draining"`
+	// Overflowed is how many datagrams found the buffer of a UDP socket full.
+	Overflowed uint64 `json:"overflowed"`
 	// Packets and Bytes are what was relayed, both directions together.
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`

@@ -29,7 +29,7 @@ var version string
 type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Run the box."`
 	Check    checkCommand    `cmd:"" help:"Check the configuration and name every problem."`
-	Status   statusCommand   `cmd:"" help:"Show how the box is doing."`
+	Status   statusCommand   `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
 	Discover discoverCommand `cmd:"" help:"Find boxes on this network."`
 	Token    tokenCommands   `cmd:"" help:"Let devices and people in."`
 	Room     roomCommands    `cmd:"" help:"Look after rooms."`

@@ -11,13 +11,20 @@ import (
 
 type statusCommand struct {
 	boxFlags
+	relayFlags
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // Run fails when the box is not ready, so that scripts can ask.
 func (c *statusCommand) Run(p *program) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	box, err := c.running(p)
 	return with(box, err, func(box *client) error {
+		if asked, err := c.use(p, box, c.JSON); asked {
+			return err
+		}
 		var s api.Status
 		if err := box.call(p.ctx, http.MethodGet, "/v1/status", nil, &s); err != nil {
 			return err
@@ -74,7 +81,14 @@ func relayText(r api.RelayStatus) string {
 	if slices.Equal(r.UDP, r.TCP) {
 		at = strings.Join(r.UDP, " ") + " (udp and tcp)"
 	}
-	return fmt.Sprintf("%s, %d allocations, %s relayed", at, r.Allocations, bytesText(int64(r.Bytes)))
+	text := fmt.Sprintf("%s, %d allocations of %s, %s relayed", at, r.Allocations, plural(r.Users, "user"), bytesText(int64(r.Bytes)))
+	switch {
+	case r.Stopping:
+		text += ", draining, then the box stops"
+	case r.Draining:
+		text += ", draining"
+	}
+	return text
 }
 
 func discoveryText(d api.DiscoveryStatus) string {

@@ -15,6 +15,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// until waits for done to return true, ten seconds at most.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 10s in vain: %s", what)
+		}
+	}
+}
+
 // echo sends back what comes, with a header.
 type echo struct {
 	socket *udpio.Socket
@@ -101,6 +111,7 @@ func TestEcho(t *testing.T) {
 						t.Fatalf("answer %d: got %d bytes, %v, want %d", i, n, err, want)
 					}
 				}
+				until(t, "all metered", func() bool { return e.meter.Packets() >= uint64(len(sizes)) })
 				if e.meter.Packets() != uint64(len(sizes)) || e.meter.Bytes() != uint64(bytes) {
 					t.Errorf("metered %d packets, %d bytes, want %d, %d", e.meter.Packets(), e.meter.Bytes(), len(sizes), bytes)
 				}

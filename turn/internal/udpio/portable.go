@@ -38,6 +38,9 @@ func Listen(at netip.AddrPort, o Options) (*Socket, error) {
 	if o.ReceiveBuffer > 0 {
 		_ = conn.SetReadBuffer(o.ReceiveBuffer) // the kernel gives what it may
 	}
+	if o.SendBuffer > 0 {
+		_ = conn.SetWriteBuffer(o.SendBuffer)
+	}
 	s := &Socket{conn: conn, counters: o.Counters}
 	if s.counters == nil {
 		s.counters = new(Counters)

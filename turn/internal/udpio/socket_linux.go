@@ -73,9 +73,8 @@ func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
 	// Datagrams that the network card or the sender's kernel has kept together
 	// come together (UDP GRO, since Linux 5.0).
 	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
-	if o.ReceiveBuffer > 0 && unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, o.ReceiveBuffer) != nil {
-		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer) // up to net.core.rmem_max
-	}
+	s.size(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer)
+	s.size(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, o.SendBuffer)
 	if err := unix.Bind(s.fd, sockaddrOf(at)); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
@@ -85,6 +84,14 @@ func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
 	}
 	s.local = addrPortOf(bound)
 	return nil
+}
+
+// size sets the size of a buffer: all of it as root, or else up to
+// net.core.rmem_max or wmem_max.
+func (s *Socket) size(force, ask, bytes int) {
+	if bytes > 0 && unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, force, bytes) != nil {
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, ask, bytes)
+	}
 }
 
 func sockaddrOf(at netip.AddrPort) unix.Sockaddr {

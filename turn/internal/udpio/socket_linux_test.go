@@ -14,16 +14,6 @@ import (
 	"signalbox/turn/internal/udpio"
 )
 
-// until waits for done to return true, ten seconds at most.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 10s in vain: %s", what)
-		}
-	}
-}
-
 // DSCP and ECN arrive and leave as they came, in either family.
 func TestTrafficClass(t *testing.T) {
 	for _, is6 := range []bool{false, true} {

@@ -93,8 +93,8 @@ type Options struct {
 	// of them the datagrams of some sources, always the same while the number
 	// of sockets does not change.
 	ReusePort bool
-	// ReceiveBuffer is asked of the kernel, in bytes; it gives what the
-	// process may have.
-	ReceiveBuffer int
-	Counters      *Counters // nil: not counted
+	// The buffers are asked of the kernel, in bytes; it gives what the process
+	// may have.
+	ReceiveBuffer, SendBuffer int
+	Counters                  *Counters // nil: not counted
 }

@@ -4,6 +4,7 @@ import {duration} from '../common/format.js';
 import {Badge, Header, Notice} from '../common/ui.js';
 import {Invites} from './invites.js';
 import {follow} from './live.js';
+import {Relay} from './relay.js';
 import {Rooms} from './rooms.js';
 import {SignIn} from './signin.js';
 import {Health, Overview, Parts} from './state.js';
@@ -78,6 +79,7 @@ function Console({status}) {
     <${Overview} status=${status} />
     <${Rooms} status=${status} />
     <${Invites} status=${status} />
+    <${Relay} status=${status} />
     <${Parts} status=${status} />`;
 }
 

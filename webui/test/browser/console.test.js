@@ -137,6 +137,44 @@ suite('the pages of a box', {skip: missing}, () => {
     open.at(-1).seen.complaints.length = 0;
   });
 
+  test('the relay shows who sends through the box, ends an allocation, and drains', async () => {
+    const pages = [];
+    for (const [each, name] of [[browser, 'Press 3'], [other, 'Control room']]) {
+      const at = await page(each, box.https + box.printed(/\/call#\S+/));
+      await joinCall(at, name, {relayOnly: true});
+      await at.waitForSelector('[data-phase=joined]');
+      pages.push(at);
+    }
+    await Promise.all(pages.map((at) => until(at, 'the call', connected)));
+    const at = await console_();
+    const rows = at.locator('[data-testid=allocation]');
+    await rows.first().waitFor();
+    const {allocations} = JSON.parse(await box.command('status', '--allocations', '--json').then((text) => `{"allocations":${text}}`));
+    assert.equal(await rows.count(), allocations.length);
+    const busy = allocations.find(({sent}) => sent.bytes > 0);
+    const text = await at.textContent(`[data-testid=allocation][data-id="${busy.id}"]`);
+    for (const part of [busy.user, busy.client, busy.transport, busy.relayed[0], busy.permissions[0]]) assert.ok(text.includes(part), `${part} in ${text}`);
+    assert.match(text, /\d (B|KB|MB)/);
+    await assertAccessible(at, 'relay');
+    await assertTargets(at, 'relay');
+
+    await at.click('[data-testid=drain]');
+    await at.waitForSelector('[data-testid=draining]');
+    assert.match(await box.command('status'), /relayed, draining\n/);
+    await at.click(`[data-testid=allocation][data-id="${busy.id}"] >> text=End`);
+    await at.waitForSelector(`[data-testid=allocation][data-id="${busy.id}"]`, {state: 'detached'});
+    assert.ok(!(await box.command('status', '--allocations', '--json')).includes(`"id": ${busy.id},`));
+
+    // Nobody gets a new one: when the callers have gone, the relay is drained.
+    await Promise.all(open.slice(0, 2).map(({context}) => context.close()));
+    for (const {id} of JSON.parse(await box.command('status', '--allocations', '--json'))) await box.command('status', '--end', String(id)).catch(() => {});
+    await at.waitForSelector('[data-testid=relay] >> text=the relay is drained');
+    await assertAccessible(at, 'drained relay');
+    await at.click('[data-testid=drain]');
+    await at.waitForSelector('[data-testid=draining]', {state: 'detached'});
+    for (const {seen} of open.slice(0, 2)) seen.complaints.length = 0; // their calls ended in the middle
+  });
+
   test('an open invite can be taken back', async () => {
     const at = await console_();
     await at.click('[data-testid=new-invite]');
