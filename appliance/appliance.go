@@ -122,6 +122,7 @@ func (a *Appliance) buildRelay(ctx context.Context) error {
 		return fmt.Errorf("relay secret: %w", err)
 	}
 	cfg := a.cfg.Turn
+	cfg.TLS = a.trust.TLSConfig()
 	cfg.Logger = a.log // turn names itself
 	a.relay, err = turn.New(cfg, secret)
 	return err

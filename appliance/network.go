@@ -64,7 +64,8 @@ func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool)
 }
 
 // relayURLs are the STUN and TURN URLs (RFC 7064, RFC 7065) for a client that
-// reached the box at local.
+// reached the box at local: by UDP first, by the port for HTTPS last, which is
+// the one that a firewall leaves open.
 func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 	udp, tcp := a.relay.Addrs()
 	if at, ok := relayHost(udp, local); ok {
@@ -74,7 +75,36 @@ func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 	if at, ok := relayHost(tcp, local); ok {
 		turn = append(turn, "turn:"+at.String()+"?transport=tcp")
 	}
+	for _, served := range [][]netip.AddrPort{a.relay.TLSAddrs(), a.secureAddrs(local)} {
+		if at, ok := relayHost(served, local); ok {
+			port := strconv.Itoa(int(at.Port()))
+			turn = append(turn, "turns:"+net.JoinHostPort(a.trust.Host(at.Addr()), port)+"?transport=tcp")
+		}
+	}
 	return stun, turn
+}
+
+// secureAddrs are addresses of the ports for HTTPS. One that takes every address
+// is reached at those of the relay, and where the client has reached the box.
+func (a *Appliance) secureAddrs(local netip.Addr) []netip.AddrPort {
+	udp, _ := a.relay.Addrs()
+	var addrs []netip.AddrPort
+	for _, s := range a.http {
+		at := netip.MustParseAddrPort(s.listener.Addr().String())
+		switch {
+		case !s.secure:
+		case !at.Addr().IsUnspecified():
+			addrs = append(addrs, at)
+		default:
+			addrs = append(addrs, netip.AddrPortFrom(local.Unmap().WithZone(""), at.Port()))
+			for _, ap := range udp {
+				if at.Addr().Is6() || ap.Addr().Is4() { // 0.0.0.0 is IPv4 alone
+					addrs = append(addrs, netip.AddrPortFrom(ap.Addr(), at.Port()))
+				}
+			}
+		}
+	}
+	return addrs
 }
 
 // ice is what a welcome carries.
@@ -92,11 +122,14 @@ func (a *Appliance) ice(local netip.Addr, id auth.Identity) signaling.ICE {
 }
 
 // Addrs are the addresses a box is bound to.
-type Addrs struct{ HTTP, HTTPS, TURN []string }
+type Addrs struct {
+	HTTP, HTTPS []string
+	TURN, TURNS []string // those of the relay's own; the ones for HTTPS carry TURN over TLS too
+}
 
 // Addrs are the bound addresses, with the ports that port 0 has become.
 func (a *Appliance) Addrs() Addrs {
-	addrs := Addrs{HTTP: []string{}, HTTPS: []string{}, TURN: []string{}}
+	addrs := Addrs{HTTP: []string{}, HTTPS: []string{}, TURN: []string{}, TURNS: texts(a.relay.TLSAddrs())}
 	for _, s := range a.http {
 		if s.secure {
 			addrs.HTTPS = append(addrs.HTTPS, s.listener.Addr().String())

@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,6 +80,22 @@ func (a *Appliance) serveRoot(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(a.trust.RootPEM())
 }
 
+// secureOnly serves what came by TLS. Whoever asks a port for HTTPS in the clear
+// for something to look at is sent to it by HTTPS.
+func secureOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		looks := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Upgrade") == ""
+		switch {
+		case r.TLS != nil:
+			h.ServeHTTP(w, r)
+		case looks && r.Host != "":
+			http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		default:
+			http.Error(w, "This port is for HTTPS; use https or wss in the URL.", http.StatusBadRequest)
+		}
+	})
+}
+
 // serve runs the HTTP servers until ctx is cancelled. Signaling closes its own
 // sockets, which Shutdown does not know.
 func (a *Appliance) serve(ctx context.Context) error {
@@ -108,11 +123,11 @@ func (a *Appliance) serve(ctx context.Context) error {
 		})
 	}
 	for _, s := range a.http {
-		l := s.listener
-		if s.secure {
-			l = tls.NewListener(l, a.trust.TLSConfig())
+		if s.secure { // one open port is enough for pages, signaling and the relay
+			run(a.relay.Share(s.listener, a.trust.TLSConfig()), secureOnly(a.handler))
+		} else {
+			run(s.listener, a.handler)
 		}
-		run(l, a.handler)
 	}
 	own := http.NewServeMux()
 	own.HandleFunc("GET "+rootPath, a.serveRoot)

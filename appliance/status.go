@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"time"
@@ -49,7 +50,7 @@ func (b box) relayStatus() api.RelayStatus {
 		refused[strconv.Itoa(code)] = n
 	}
 	return api.RelayStatus{
-		Enabled: true, UDP: texts(udp), TCP: texts(tcp), RelayPorts: b.cfg.Turn.RelayPorts.String(), Allocations: st.Allocations,
+		Enabled: true, UDP: texts(udp), TCP: texts(tcp), TLS: texts(b.relay.TLSAddrs()), RelayPorts: b.cfg.Turn.RelayPorts.String(), Allocations: st.Allocations,
 		Users: st.Users, Conns: st.Conns, Draining: st.Draining, Stopping: b.drain.stopping(), RefusedDraining: st.RefusedDraining, Overflowed: st.Overflowed,
 		Packets: st.ToPeers.Packets + st.ToClients.Packets, Bytes: st.ToPeers.Bytes + st.ToClients.Bytes,
 		Refused: refused, Dropped: st.Dropped,
@@ -126,7 +127,7 @@ func (b box) WellKnown() api.WellKnown {
 	}
 	w := api.WellKnown{
 		ID: b.store.BoxID(), Site: b.cfg.Site.Name, Version: b.cfg.Version, Signal: map[string]string{signaling.Subprotocol: signalPath},
-		API: "/v1/openapi.json", TURNUDP: first(udp), TURNTCP: first(tcp), Fingerprint: b.trust.Fingerprint(),
+		API: "/v1/openapi.json", TURNUDP: first(udp), TURNTCP: first(tcp), TURNTLS: first(b.relay.TLSAddrs()), Fingerprint: b.trust.Fingerprint(),
 	}
 	for _, s := range b.http {
 		port := int(netip.MustParseAddrPort(s.listener.Addr().String()).Port())
@@ -137,6 +138,7 @@ func (b box) WellKnown() api.WellKnown {
 			w.HTTP = port
 		}
 	}
+	w.TURNTLS = cmp.Or(w.TURNTLS, w.HTTPS)
 	return w
 }
 

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// conns are the open TCP connections, in all and by source.
+// conns are the connections that are served, in all and by source.
 type conns struct {
 	max, maxPerSource int
+	served            sync.WaitGroup // those that were admitted; none is once stopped
 
 	mu       sync.Mutex
 	stopped  bool
@@ -41,6 +42,7 @@ func (c *conns) add(l *tcpLink) (closeReason, bool) {
 	}
 	c.links[l] = true
 	c.bySource[source]++
+	c.served.Add(1)
 	return 0, true
 }
 
@@ -52,7 +54,11 @@ func (c *conns) remove(l *tcpLink) {
 	if c.bySource[source]--; c.bySource[source] == 0 {
 		delete(c.bySource, source)
 	}
+	c.served.Done()
 }
+
+// wait returns when every connection has ended. Call it after stop.
+func (c *conns) wait() { c.served.Wait() }
 
 func (c *conns) count() int {
 	c.mu.Lock()
@@ -85,23 +91,31 @@ func sourceOf(addr netip.Addr) netip.Addr {
 }
 
 // accept serves the connections of one listener until it is closed, and waits
-// for them. A failed Accept, as when the process has no file descriptor left,
-// is tried again: the listener outlives it.
+// for them.
 func (s *Server) accept(ctx context.Context, listener net.Listener) {
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	s.acceptEach(listener, ctx.Done(), func(conn net.Conn) {
+		serving.Go(func() { s.ServeConn(conn) })
+	})
+}
+
+// acceptEach calls take for every connection, until the listener or stop is
+// closed. A failed Accept, as when the process has no file descriptor left, is
+// tried again: the listener outlives it.
+func (s *Server) acceptEach(listener net.Listener, stop <-chan struct{}, take func(net.Conn)) {
 	for failed := 0; ; {
 		conn, err := listener.Accept()
 		switch {
 		case err == nil:
 			failed = 0
-			serving.Go(func() { s.ServeConn(conn) })
+			take(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
 			s.counters.acceptErrors.Add(1)
 			s.failures.Warn("tcp connection not accepted", "err", err)
-			if !pause(backoff(failed), ctx.Done()) {
+			if !pause(backoff(failed), stop) {
 				return
 			}
 			failed++
@@ -109,8 +123,11 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) {
 	}
 }
 
-// ServeConn serves one client on a TCP or TLS connection until that ends. It
-// counts against the limits on connections. Any goroutine may call it.
+// ServeConn serves a client over a connection that carries STUN and TURN until
+// it ends, and closes it. It counts against the limits for connections. A
+// handshake that is still to come is the caller's affair, and so is everything
+// that was read from the connection. It may be called at any time from any
+// goroutine; Run waits for it.
 func (s *Server) ServeConn(conn net.Conn) {
 	l := newTCPLink(s, conn)
 	if reason, ok := s.conns.add(l); !ok {

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -12,6 +13,11 @@ type Config struct {
 	// ":3478" stands for every unicast address of the box and loopback,
 	// "0.0.0.0:3478" and "[::]:3478" for those of one family.
 	Listen []string `toml:"listen"`
+	// TLSListen are the addresses for TURN over TLS, written as in Listen.
+	// "auto", the default, stands for port 5349 at the addresses of Listen
+	// with port 3478, and for a free port at those with port 0. Without TLS
+	// there are none, and with an empty list.
+	TLSListen []string `toml:"tls_listen"`
 	// RelayPorts is where relayed addresses are taken from.
 	RelayPorts PortRange `toml:"relay_ports"`
 	// AllowPeers are networks behind a router that callers may reach, on top
@@ -48,6 +54,9 @@ type Config struct {
 	// forged, and the answer is larger than the request.
 	MaxChallenges int `toml:"max_challenges"`
 
+	// TLS has the certificate for TLSListen; GetCertificate may change it at
+	// any time. The protocols to negotiate are the relay's own affair.
+	TLS    *tls.Config  `toml:"-"` // nil: no TLS
 	Logger *slog.Logger `toml:"-"` // nil: discard
 }
 
@@ -55,6 +64,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Listen:                []string{":3478"},
+		TLSListen:             []string{autoTLS},
 		RelayPorts:            defaultRelayPorts,
 		IgnoreInterfaces:      containerInterfaces(),
 		Realm:                 "signalbox",
@@ -90,6 +100,9 @@ func (c Config) withDefaults() Config {
 	d := Default()
 	if len(c.Listen) == 0 {
 		c.Listen = d.Listen
+	}
+	if c.TLSListen == nil {
+		c.TLSListen = d.TLSListen
 	}
 	if c.RelayPorts == (PortRange{}) {
 		c.RelayPorts = d.RelayPorts

@@ -24,6 +24,7 @@ func TestDefaultIsValid(t *testing.T) {
 func TestValidateNamesEveryFault(t *testing.T) {
 	cfg := turn.Config{
 		Listen:           []string{"3478", ":99999", "box:3478", "[fe80::1%eth0]:3478", ":3478", ":3478"},
+		TLSListen:        []string{"auto", "auto:5349", ":5349", ":5349"},
 		RelayPorts:       turn.PortRange{First: 60000, Last: 50000},
 		AllowPeers:       []netip.Prefix{prefix("10.1.2.3/8"), prefix("::ffff:10.0.0.0/104"), prefix("239.0.0.0/8"), {}},
 		DenyPeers:        []netip.Prefix{prefix("192.168.1.7/24")},
@@ -43,6 +44,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		`turn.listen: got "box:3478", want ADDRESS:PORT`,
 		`turn.listen: got "[fe80::1%eth0]:3478", want ADDRESS:PORT`,
 		`turn.listen: got ":3478", want each address once`,
+		`turn.tls_listen: got "auto:5349", want "auto", or ADDRESS:PORT or :PORT`,
+		`turn.tls_listen: got ":5349", want each address once`,
 		`turn.relay_ports: got "60000-50000", want FIRST-LAST with FIRST not above LAST`,
 		`turn.allow_peers: got "10.1.2.3/8", want 10.0.0.0/8`,
 		`turn.allow_peers: got "::ffff:10.0.0.0/104", want an IPv4 network in IPv4 notation`,

@@ -63,8 +63,11 @@ func coturnPeer(t *testing.T, addr string) (port string) {
 type uclientRun struct {
 	what   string
 	ipv6   bool
+	tls    bool // to the address for TLS
+	shared bool // to a port that is shared with HTTP
 	args   []string
 	server *turn.Server
+	port   uint16
 	out    []byte
 	err    error
 }
@@ -74,9 +77,18 @@ func (r *uclientRun) start(t *testing.T) {
 		if r.ipv6 {
 			cfg.Listen = []string{"[::1]:0"}
 		}
+		cfg.TLS = turntest.ServerTLS(t)
 		// It asks for permissions for made-up peers, too.
 		cfg.AllowPeers = append(cfg.AllowPeers, prefix("0.0.0.0/0"), prefix("::/0"))
 	})
+	switch {
+	case r.shared:
+		r.port = share(t, r.server, nil).at.Port()
+	case r.tls:
+		r.port = r.server.TLSAddrs()[0].Port()
+	default:
+		r.port = turntest.Addr(r.server).Port()
+	}
 }
 
 // run sends 20 messages from each of 4 clients. It takes some seconds, in which
@@ -90,7 +102,7 @@ func (r *uclientRun) run(ctx context.Context, uclient string, peers map[string]s
 	defer stop()
 	user := r.server.Credential("coturn", time.Hour)
 	args := append([]string{
-		"-u", user.Username, "-w", user.Password, "-p", strconv.Itoa(int(turntest.Addr(r.server).Port())),
+		"-u", user.Username, "-w", user.Password, "-p", strconv.Itoa(int(r.port)),
 		"-e", host, "-r", peers[host], "-m", "4", "-n", "20", "-z", "5",
 	}, append(r.args, host)...)
 	r.out, r.err = exec.CommandContext(ctx, uclient, args...).CombinedOutput()
@@ -133,6 +145,14 @@ func TestCoturnClient(t *testing.T) {
 		{what: "tcp, client to client", args: []string{"-t", "-y"}},
 		{what: "tcp, client to client, send", args: []string{"-t", "-y", "-s"}},
 		{what: "tcp, tiny", args: []string{"-t", "-l", "5"}},
+		{what: "tcp, shared port", shared: true, args: []string{"-t"}},
+		{what: "tls, channels", tls: true, args: []string{"-t", "-S"}},
+		{what: "tls, send", tls: true, args: []string{"-t", "-S", "-s"}},
+		{what: "tls, client to client", tls: true, args: []string{"-t", "-S", "-y"}},
+		{what: "tls, large", tls: true, args: []string{"-t", "-S", "-l", "1400"}},
+		{what: "tls, shared port, channels", shared: true, args: []string{"-t", "-S"}},
+		{what: "tls, shared port, send", shared: true, args: []string{"-t", "-S", "-s"}},
+		{what: "tls, shared port, client to client", shared: true, args: []string{"-t", "-S", "-y"}},
 	}
 	if hasIPv6() {
 		peers["::1"] = coturnPeer(t, "::1")
@@ -140,6 +160,7 @@ func TestCoturnClient(t *testing.T) {
 			&uclientRun{what: "ipv6, udp, channels", ipv6: true, args: []string{"-x"}},
 			&uclientRun{what: "ipv6, udp, send", ipv6: true, args: []string{"-x", "-s"}},
 			&uclientRun{what: "ipv6, tcp, channels", ipv6: true, args: []string{"-x", "-t"}},
+			&uclientRun{what: "ipv6, tls, channels", ipv6: true, tls: true, args: []string{"-x", "-t", "-S"}},
 			&uclientRun{what: "ipv6, udp, client to client", ipv6: true, args: []string{"-x", "-y"}})
 	}
 	var running sync.WaitGroup

@@ -10,7 +10,7 @@ import (
 const (
 	transportUDP = "udp"
 	transportTCP = "tcp"
-	transportTLS = "tls"
+	transportTLS = "tls" // over TCP
 )
 
 // link carries whole STUN and ChannelData messages between the relay and its

@@ -75,7 +75,7 @@ func bindBoth(at netip.AddrPort, sockets int, c *udpio.Counters) (udp []*udpio.S
 	// the port, which would otherwise get some of the clients.
 	probe, err := udpio.Listen(at, udpio.Options{})
 	if err != nil {
-		return nil, nil, bindError(at, "udp", err)
+		return nil, nil, bindError(at, "udp", "turn.listen", err)
 	}
 	at = probe.LocalAddr()
 	probe.Close()
@@ -89,28 +89,28 @@ func bindBoth(at netip.AddrPort, sockets int, c *udpio.Counters) (udp []*udpio.S
 	for range sockets {
 		socket, err := udpio.Listen(at, udpio.Options{ReusePort: true, ReceiveBuffer: listenBuffer, SendBuffer: listenBuffer, Counters: c})
 		if err != nil {
-			return udp, nil, bindError(at, "udp", err)
+			return udp, nil, bindError(at, "udp", "turn.listen", err)
 		}
 		udp = append(udp, socket)
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), network("tcp", at.Addr()), at.String())
 	if err != nil {
-		return udp, nil, bindError(at, "tcp", err)
+		return udp, nil, bindError(at, "tcp", "turn.listen", err)
 	}
 	return udp, listener.(*net.TCPListener), nil
 }
 
 // bindError says what to do about the failures that people meet.
-func bindError(at netip.AddrPort, transport string, err error) error {
+func bindError(at netip.AddrPort, transport, key string, err error) error {
 	switch {
 	case isAddrInUse(err):
-		return fmt.Errorf("port %d/%s is in use on %v; stop the other TURN server or set turn.listen: %w",
-			at.Port(), transport, at.Addr(), err)
+		return fmt.Errorf("port %d/%s is in use on %v; stop the other TURN server or set %s: %w",
+			at.Port(), transport, at.Addr(), key, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("this machine has no address %v; set turn.listen to one it has: %w", at.Addr(), err)
+		return fmt.Errorf("this machine has no address %v; set %s to one it has: %w", at.Addr(), key, err)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %d/%s needs the right to bind ports below 1024; set turn.listen to a higher one: %w",
-			at.Port(), transport, err)
+		return fmt.Errorf("port %d/%s needs the right to bind ports below 1024; set %s to a higher one: %w",
+			at.Port(), transport, key, err)
 	}
 	return fmt.Errorf("bind %v/%s: %w", at, transport, err)
 }

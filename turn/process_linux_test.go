@@ -74,19 +74,31 @@ func runRelay(config string) error {
 	return err
 }
 
+// listenPlain binds UDP and TCP to one port; another may have that of TCP when
+// any port will do.
+func listenPlain(at string) (packets *net.UDPConn, streams net.Listener, err error) {
+	for range 20 {
+		if streams, err = net.Listen("tcp4", at); err != nil {
+			return nil, nil, err
+		}
+		udp := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(streams.Addr().String()))
+		if packets, err = net.ListenUDP("udp4", udp); err == nil {
+			return packets, streams, nil
+		}
+		streams.Close()
+	}
+	return nil, nil, err
+}
+
 // runPlain serves with pion v3 alone. Set-up and handlers are those of its
 // examples: tcp and lt-cred-turn-rest, perm-filter, and port-range when a
 // range is asked for. Users called slow have their key in a slow place.
 func runPlain(cfg turn.Config) error {
-	packets, err := net.ListenPacket("udp4", cfg.Listen[0])
+	packets, streams, err := listenPlain(cfg.Listen[0])
 	if err != nil {
 		return err
 	}
-	addr := packets.LocalAddr().(*net.UDPAddr).AddrPort()
-	streams, err := net.Listen("tcp4", addr.String())
-	if err != nil {
-		return err
-	}
+	addr := addrOf(packets)
 	loopback := net.IPv4(127, 0, 0, 1)
 	var relay pionturn.RelayAddressGenerator = &pionturn.RelayAddressGeneratorStatic{
 		RelayAddress: loopback, Address: "127.0.0.1",

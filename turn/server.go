@@ -153,6 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 	served, _ := s.Addrs() // the same for TCP
 	s.log.Info("relay started", "component", "turn", "conn", served)
 	err := g.Wait()
+	s.conns.wait() // those that came by Share and ServeConn too
 	s.log.Info("relay stopped", "component", "turn")
 	return err
 }
@@ -173,13 +174,13 @@ func (s *Server) Close() {
 	})
 }
 
-// Addrs are the addresses that clients are served on. They change with those
-// of the box where Config.Listen has a wildcard.
+// Addrs are the addresses that clients are served on without TLS. They change
+// with those of the box where Config.Listen has a wildcard.
 func (s *Server) Addrs() (udp, tcp []netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.services {
-		if one.gone.IsZero() {
+		if one.gone.IsZero() && one.secure == nil {
 			udp = append(udp, one.at)
 			tcp = append(tcp, one.at)
 		}

@@ -14,37 +14,55 @@ import (
 // plugged in again, or a DHCP client that starts anew, ends no call.
 const addressGrace = 10 * time.Second
 
-// service is one address on which clients are served.
+// service is one address on which clients are served, by UDP and TCP or over TLS.
 type service struct {
-	at   netip.AddrPort
-	udp  []*udpLink // one for each loop
-	tcp  *net.TCPListener
-	pins bool      // named by the configuration: it stays when the address goes
-	gone time.Time // when the address went; zero while the box has it
-	stop context.CancelFunc
+	at     netip.AddrPort
+	udp    []*udpLink // one for each loop
+	tcp    *net.TCPListener
+	secure *front    // in place of both
+	pins   bool      // named by the configuration: it stays when the address goes
+	gone   time.Time // when the address went; zero while the box has it
+	stop   context.CancelFunc
 }
 
-// entry is what is left to do of one entry of Config.Listen.
+// entry is one entry of Config.Listen or TLSListen.
 type entry struct {
 	listenAddr
+	secure bool
 	warned map[netip.Addr]bool // addresses that could not be bound, until they can
 }
 
-// openServices binds every entry of Config.Listen for the first time. An address
-// that a wildcard stands for and that cannot be bound is left out with a log
-// line: one that is just being configured must not keep the relay from the others.
+// openServices binds every entry of the configuration for the first time. An
+// address that a wildcard stands for and that cannot be bound is left out with a
+// log line: one that is just being configured must not keep the relay from the
+// others.
 func (s *Server) openServices(at *site) error {
 	for _, text := range s.config.Listen {
-		parsed, err := parseListen(text)
-		if err != nil {
+		if err := s.openEntry(text, false, at); err != nil {
 			return err
 		}
-		e := &entry{listenAddr: parsed, warned: map[netip.Addr]bool{}}
-		s.entries = append(s.entries, e)
-		opened, err := s.openMissing(e, at)
-		if err != nil && (!e.wildcard() || isAddrInUse(err) || len(opened) == 0) {
+	}
+	if s.config.TLS == nil {
+		return nil
+	}
+	for _, text := range s.config.TLSEntries() {
+		if err := s.openEntry(text, true, at); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (s *Server) openEntry(text string, secure bool, at *site) error {
+	parsed, err := parseListen(text)
+	if err != nil {
+		return err
+	}
+	e := &entry{listenAddr: parsed, secure: secure, warned: map[netip.Addr]bool{}}
+	s.entries = append(s.entries, e)
+	opened, err := s.openMissing(e, at)
+	if err != nil && (!e.wildcard() || isAddrInUse(err) || len(opened) == 0) {
+		return err
 	}
 	return nil
 }
@@ -57,7 +75,7 @@ func (s *Server) openMissing(e *entry, at *site) (opened []*service, lastErr err
 		if s.serves(netip.AddrPortFrom(addr, e.port)) {
 			continue
 		}
-		one, err := s.open(netip.AddrPortFrom(addr, e.port))
+		one, err := s.open(netip.AddrPortFrom(addr, e.port), e.secure)
 		if err != nil {
 			lastErr = err
 			if !e.warned[addr] {
@@ -86,8 +104,15 @@ func (s *Server) serves(at netip.AddrPort) bool {
 	return slices.ContainsFunc(s.services, func(x *service) bool { return x.at == at })
 }
 
-// open binds UDP and TCP to an address.
-func (s *Server) open(at netip.AddrPort) (*service, error) {
+// open binds an address.
+func (s *Server) open(at netip.AddrPort, secure bool) (*service, error) {
+	if secure {
+		f, err := s.listenTLS(at)
+		if err != nil {
+			return nil, err
+		}
+		return &service{at: addrPortOf(f.Addr()), secure: f}, nil
+	}
 	sockets, listener, err := bindPort(at, len(s.loops), &s.counters.sockets)
 	if err != nil {
 		return nil, err
@@ -102,6 +127,11 @@ func (s *Server) open(at netip.AddrPort) (*service, error) {
 // serve answers the clients of one address until ctx is cancelled or the
 // address is given up, and waits for them.
 func (s *Server) serve(ctx context.Context, one *service) error {
+	if one.secure != nil {
+		one.secure.begin()
+		<-ctx.Done()
+		return one.secure.Close()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range one.udp {
 		if err := l.loop.Add(l.socket, l); err != nil {
@@ -125,6 +155,10 @@ func (s *Server) serve(ctx context.Context, one *service) error {
 }
 
 func (x *service) close() {
+	if x.secure != nil {
+		_ = x.secure.Close() // never fails
+		return
+	}
 	for _, l := range x.udp {
 		l.socket.Close()
 	}

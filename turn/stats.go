@@ -40,24 +40,29 @@ var dropNames = [dropReasons]string{
 
 func (r dropReason) String() string { return dropNames[r] }
 
-// closeReason says why the relay closed a TCP connection. The names are
+// closeReason says why the relay closed a connection, TCP or TLS. The names are
 // metric labels.
 type closeReason uint8
 
 const (
-	closeByClient  closeReason = iota // the client closed it, or it broke
-	closeNotTURN                      // its bytes are not STUN nor ChannelData
-	closeSlowFrame                    // a message did not arrive whole in time
-	closeIdle                         // no allocation for too long
-	closeStuck                        // the client did not read in time
-	closeLimit                        // over MaxConns
-	closeSource                       // over MaxConnsPerSource
-	closeShutdown                     // the relay stops
+	closeByClient      closeReason = iota // the client closed it, or it broke
+	closeNotTURN                          // its bytes are not STUN nor ChannelData
+	closeSlowFrame                        // a message did not arrive whole in time
+	closeIdle                             // no allocation for too long
+	closeStuck                            // the client did not read in time
+	closeLimit                            // over MaxConns
+	closeSource                           // over MaxConnsPerSource
+	closeShutdown                         // the relay stops
+	closeSilent                           // it did not say in time what it is for
+	closeCrowded                          // it had to make room before it said what it is for
+	closeHandshake                        // the TLS handshake failed
+	closeSlowHandshake                    // the TLS handshake did not end in time
 	closeReasons
 )
 
 var closeNames = [closeReasons]string{
 	"client", "not_turn", "slow_frame", "idle", "stuck", "conn_limit", "source_limit", "shutdown",
+	"silent", "crowded", "handshake", "slow_handshake",
 }
 
 func (r closeReason) String() string { return closeNames[r] }
@@ -140,7 +145,7 @@ type Stats struct {
 	Segmented uint64            `json:"segmented"` // packets sent as part of a batch (UDP GSO)
 	Refused   map[int]uint64    `json:"refused"`   // error responses, by STUN error code
 	Dropped   map[string]uint64 `json:"dropped"`   // messages and datagrams, by reason
-	Closed    map[string]uint64 `json:"closed"`    // TCP connections, by reason
+	Closed    map[string]uint64 `json:"closed"`    // connections, by reason
 
 	AcceptErrors uint64 `json:"accept_errors"` // of TCP listeners, each survived
 	ReadErrors   uint64 `json:"read_errors"`   // of UDP sockets, each survived

@@ -1,7 +1,6 @@
 package turn
 
 import (
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -51,13 +50,10 @@ type tcpLink struct {
 
 func newTCPLink(s *Server, conn net.Conn) *tcpLink {
 	l := &tcpLink{
-		server: s, gate: s.streamGate(), conn: conn, label: transportTCP,
+		server: s, gate: s.streamGate(), conn: conn, label: transportOf(conn),
 		served: addrPortOf(conn.LocalAddr()), remote: addrPortOf(conn.RemoteAddr()),
 		queue: newSendQueue(), closed: make(chan struct{}),
 		idleUntil: time.Now().Add(allocateTimeout),
-	}
-	if _, secure := conn.(*tls.Conn); secure {
-		l.label = transportTLS
 	}
 	return l
 }

@@ -35,9 +35,7 @@ func inPipe(t *testing.T, test func(t *testing.T, p *pipe)) {
 		client, serverEnd := net.Pipe()
 		p := &pipe{t: t, server: s, client: client, began: time.Now(), served: make(chan struct{})}
 		ctx, stop := context.WithCancel(t.Context())
-		for _, g := range s.streams {
-			p.gates.Go(func() { _ = g.run(ctx) })
-		}
+		p.gates.Go(func() { s.RunStreams(ctx) })
 		go func() {
 			defer close(p.served)
 			s.ServeConn(addressed{serverEnd})
@@ -204,9 +202,7 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var gates sync.WaitGroup
-	for _, g := range s.streams {
-		gates.Go(func() { _ = g.run(ctx) })
-	}
+	gates.Go(func() { s.RunStreams(ctx) })
 	go func() {
 		defer close(accepted)
 		s.accept(ctx, &failing{Listener: listener, left: 4})

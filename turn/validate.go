@@ -32,7 +32,8 @@ func (c Config) Validate() error {
 	fault := func(key, got, want string) {
 		errs = append(errs, &FieldError{"turn." + key, got, want})
 	}
-	checkListen(c.Listen, fault)
+	checkListen("listen", c.Listen, `ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`, fault)
+	checkListen("tls_listen", c.TLSListen, `"auto", or ADDRESS:PORT or :PORT in numbers, such as ":5349"`, fault)
 	if _, err := ParsePortRange(c.RelayPorts.String()); err != nil {
 		_, want, _ := strings.Cut(err.Error(), "want ")
 		fault("relay_ports", c.RelayPorts.String(), want)
@@ -59,13 +60,13 @@ func (c Config) Validate() error {
 
 type faultFunc func(key, got, want string)
 
-func checkListen(listen []string, fault faultFunc) {
+func checkListen(key string, listen []string, want string, fault faultFunc) {
 	seen := map[string]bool{}
 	for _, text := range listen {
-		if _, err := parseListen(text); err != nil {
-			fault("listen", text, `ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`)
+		if _, err := parseListen(text); err != nil && !(key == "tls_listen" && text == autoTLS) {
+			fault(key, text, want)
 		} else if seen[text] {
-			fault("listen", text, "each address once")
+			fault(key, text, "each address once")
 		}
 		seen[text] = true
 	}

@@ -29,7 +29,7 @@ func (a *API) fullStatus() Status {
 	s.Ready, s.SetupNeeded = ready(s.Parts), a.setupNeeded()
 	s.Started = s.Started.UTC()
 	s.UptimeSeconds = int64(time.Since(s.Started).Seconds())
-	for _, list := range []*[]string{&s.HTTP, &s.HTTPS, &s.Relay.UDP, &s.Relay.TCP} {
+	for _, list := range []*[]string{&s.HTTP, &s.HTTPS, &s.Relay.UDP, &s.Relay.TCP, &s.Relay.TLS} {
 		*list = emptyList(*list)
 	}
 	for _, counts := range []*map[string]uint64{

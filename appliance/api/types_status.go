@@ -61,6 +61,8 @@ type RelayStatus struct {
 	// UDP and TCP are the addresses the relay listens on.
 	UDP []string `json:"udp"`
 	TCP []string `json:"tcp"`
+	// TLS are addresses that are for TURN alone; those for HTTPS carry it too.
+	TLS []string `json:"tls"`
 	// RelayPorts is the range allocations get their ports from.
 	RelayPorts string `json:"relay_ports"`
 	// Allocations is how many there are now.
@@ -152,6 +154,9 @@ type WellKnown struct {
 	HTTPS   int `json:"https"`
 	TURNUDP int `json:"turn_udp"`
 	TURNTCP int `json:"turn_tcp"`
+	// TURNTLS is the relay's own port for TLS, or without one that of HTTPS,
+	// which carries TURN in any case.
+	TURNTLS int `json:"turn_tls"`
 	// Fingerprint is the SHA-256 of the box's own root certificate in hex, to
 	// compare with what its screen or label shows; empty without one.
 	Fingerprint string `json:"fingerprint"`

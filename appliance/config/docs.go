@@ -58,6 +58,7 @@ var docs = map[string]string{
 
 	"turn":                          "The TURN relay, for devices that cannot reach each other directly.",
 	"turn.listen":                   "Addresses for STUN and TURN, each on UDP and TCP.",
+	"turn.tls_listen":               "Addresses for TURN over TLS alone. \"auto\": port 5349 where turn.listen has port 3478, a free one where it has 0.\nEmpty: none. The ports of http.https carry TURN in any case.",
 	"turn.relay_ports":              "UDP ports for relayed media: open them in a firewall between devices and box.",
 	"turn.allow_peers":              "Networks that callers may reach through the relay on top of those the box is attached to.",
 	"turn.deny_peers":               "Networks that nobody may reach through the relay. Wins over everything else.",

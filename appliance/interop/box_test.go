@@ -45,8 +45,8 @@ type box struct {
 
 // readyLine is what --ready-json prints.
 type readyLine struct {
-	HTTP, HTTPS, TURN []string
-	Data, Version     string
+	HTTP, HTTPS, TURN, TURNS []string
+	Data, Version            string
 }
 
 // newBox makes a box with some configuration that does not run yet. On a host

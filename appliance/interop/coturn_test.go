@@ -30,7 +30,10 @@ func TestCoturnClient(t *testing.T) {
 	// It asks for permissions for made-up peers, too.
 	b := startBox(t, lab.Host("box"), "[turn]\nallow_peers = [\"0.0.0.0/0\"]\n")
 	good := cliJSON[api.TURNCredential](b, "token", "turn", "--subject", "technician", "--ttl", "10m")
-	if want := []string{"turn:10.77.0.1:3478?transport=udp", "turn:10.77.0.1:3478?transport=tcp"}; !slices.Equal(good.URLs, want) {
+	if want := []string{
+		"turn:10.77.0.1:3478?transport=udp", "turn:10.77.0.1:3478?transport=tcp",
+		"turns:10.77.0.1:5349?transport=tcp", "turns:10.77.0.1:8443?transport=tcp",
+	}; !slices.Equal(good.URLs, want) {
 		t.Errorf("credentials are for %v, want %v", good.URLs, want)
 	}
 	bad := good
@@ -43,6 +46,10 @@ func TestCoturnClient(t *testing.T) {
 	}{
 		{"over UDP", good, nil, true},
 		{"over TCP", good, []string{"-t"}, true},
+		{"over TLS", good, []string{"-t", "-S", "-p", "5349"}, true},
+		{"over TLS, by Send indications", good, []string{"-t", "-S", "-s", "-p", "5349"}, true},
+		{"over TLS on the port for HTTPS", good, []string{"-t", "-S", "-p", "8443"}, true},
+		{"over TCP on the port for HTTPS", good, []string{"-t", "-p", "8443"}, true},
 		{"with a wrong password", bad, nil, false},
 	}
 	out, errs := make([]string, len(runs)), make([]error, len(runs))

@@ -27,7 +27,7 @@ func TestReadyAndHealth(t *testing.T) {
 		t.Errorf("ready line %+v, want version %s and data %s", b.ready, builtVersion, b.data)
 	}
 	address := regexp.MustCompile(`^127\.0\.0\.1:[1-9][0-9]*$`)
-	for _, list := range [][]string{b.ready.HTTP, b.ready.HTTPS, b.ready.TURN} {
+	for _, list := range [][]string{b.ready.HTTP, b.ready.HTTPS, b.ready.TURN, b.ready.TURNS} {
 		if len(list) != 1 || !address.MatchString(list[0]) {
 			t.Errorf("ready line %+v, want one bound address of each kind", b.ready)
 		}

@@ -43,14 +43,26 @@ type relay struct {
 func (r relay) Credential(_, subject string, ttl time.Duration) (api.TURNCredential, error) {
 	c := turn.NewCredential(r.secret, subject, time.Now().Add(ttl))
 	return api.TURNCredential{
-		URLs: relayURLs(r.cfg.Turn.Listen), Username: c.Username, Credential: c.Password, Expires: c.Expires,
+		URLs: relayURLs(r.cfg), Username: c.Username, Credential: c.Password, Expires: c.Expires,
 	}, nil
 }
 
 // relayURLs names the relay at the addresses it is told to listen on. Where that
 // is all of them, those of this machine stand for them.
-func relayURLs(listen []string) []string {
+func relayURLs(cfg config.Config) []string {
 	var urls []string
+	for _, at := range reached(cfg.Turn.Listen) {
+		urls = append(urls, "turn:"+at+"?transport=udp", "turn:"+at+"?transport=tcp")
+	}
+	for _, at := range append(reached(cfg.Turn.TLSEntries()), reached(cfg.HTTP.HTTPS)...) {
+		urls = append(urls, "turns:"+at+"?transport=tcp")
+	}
+	return urls
+}
+
+// reached are the addresses to which those of a configuration come.
+func reached(listen []string) []string {
+	var addrs []string
 	for _, text := range listen {
 		host, port, err := net.SplitHostPort(text)
 		if err != nil {
@@ -61,11 +73,10 @@ func relayURLs(listen []string) []string {
 			hosts = ownAddrs()
 		}
 		for _, host := range hosts {
-			at := net.JoinHostPort(host, port)
-			urls = append(urls, "turn:"+at+"?transport=udp", "turn:"+at+"?transport=tcp")
+			addrs = append(addrs, net.JoinHostPort(host, port))
 		}
 	}
-	return urls
+	return addrs
 }
 
 // ownAddrs are the addresses under which others may reach this machine.

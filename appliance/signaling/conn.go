@@ -1,7 +1,6 @@
 package signaling
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -155,8 +154,12 @@ func (c *Conn) setup() {
 	c.ws.SetPongHandler(func(string) error { return nil })
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	nc := c.nc
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
+	for { // what TLS is on, and who looked at the first bytes
+		upper, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = upper.NetConn()
 	}
 	sc, ok := nc.(syscall.Conn)
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,6 +142,25 @@ func TestOwnFilesByAddress(t *testing.T) {
 	a := newAuthority(t, cfg)
 	if !served(t, listen(t, a.TLSConfig()), "").Equal(cert) {
 		t.Error("by 127.0.0.1: not the files' certificate, which is for it")
+	}
+}
+
+// TestHost: the relay is named so that those who verify certificates reach it.
+func TestHost(t *testing.T) {
+	at := netip.MustParseAddr("192.168.7.1")
+	if got := hall(t).Host(at); got != "192.168.7.1" {
+		t.Errorf("with the local leaf: %s, want the address", got)
+	}
+	for want, change := range map[string]func(*x509.Certificate){
+		"box.example.com": func(c *x509.Certificate) { c.DNSNames = []string{"*.example.com", "box.example.com"} },
+		"192.168.7.1":     func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 168, 7, 1)} },
+	} {
+		cfg := new(place).config(nil)
+		cfg.CertFile, cfg.KeyFile = paths(t)
+		own(t, cfg.CertFile, cfg.KeyFile, change)
+		if got := newAuthority(t, cfg).Host(at); got != want {
+			t.Errorf("with a certificate of one's own: %s, want %s", got, want)
+		}
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"net"
+	"net/netip"
 	"slices"
+	"strings"
 )
 
 // TLSConfig is for servers: TLS 1.2 and later and the certificate in force.
@@ -36,6 +38,22 @@ func (a *Authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		return local, nil
 	}
 	return own, nil
+}
+
+// Host is what a client that verifies certificates should call the box at addr:
+// the address, for which the local CA's leaf is good; with a certificate of one's
+// own that is not for it, a name that one is for.
+func (a *Authority) Host(addr netip.Addr) string {
+	own := a.own.Load()
+	if own == nil || own.Leaf.VerifyHostname(addr.String()) == nil {
+		return addr.String()
+	}
+	for _, name := range own.Leaf.DNSNames {
+		if validName(strings.ToLower(name)) { // no wildcard
+			return name
+		}
+	}
+	return addr.String()
 }
 
 // RootPEM is the root certificate as devices install it.

@@ -1,5 +1,5 @@
 /** @typedef {import('./types.js').IceServer} IceServer */
-/** @typedef {'any' | 'udp' | 'tcp'} RelayTransport */
+/** @typedef {'any' | 'udp' | 'tcp' | 'tls'} RelayTransport  tls: TLS over TCP */
 
 /**
  * The servers a connection may use. With a relay transport chosen, relays over
@@ -18,12 +18,12 @@ export function filterServers(servers, transport = 'any') {
 
 /**
  * @param {string} url
- * @returns {'udp' | 'tcp' | undefined} undefined for what is no relay
+ * @returns {'udp' | 'tcp' | 'tls' | undefined} undefined for what is no relay
  */
 export function relayTransport(url) {
   if (!/^turns?:/.test(url)) return undefined;
-  const said = /[?&]transport=(\w+)/.exec(url)?.[1];
-  return said === 'tcp' || (!said && url.startsWith('turns:')) ? 'tcp' : 'udp';
+  if (url.startsWith('turns:')) return 'tls';
+  return /[?&]transport=tcp\b/.test(url) ? 'tcp' : 'udp';
 }
 
 /**

@@ -128,7 +128,8 @@ test('relays are chosen by the way to reach them', () => {
   const servers = [{urls: 'stun:b:3478'}, turn('turn:b:3478?transport=udp'), turn('turn:b:3478?transport=tcp'), turn('turns:b:8443?transport=tcp'), turn('turn:b:1'), turn('turns:b:2')];
   const urls = (transport) => filterServers(servers, transport).map((server) => [server.urls].flat()[0]);
   assert.deepEqual(urls('udp'), ['stun:b:3478', 'turn:b:3478?transport=udp', 'turn:b:1']);
-  assert.deepEqual(urls('tcp'), ['stun:b:3478', 'turn:b:3478?transport=tcp', 'turns:b:8443?transport=tcp', 'turns:b:2']);
+  assert.deepEqual(urls('tcp'), ['stun:b:3478', 'turn:b:3478?transport=tcp']);
+  assert.deepEqual(urls('tls'), ['stun:b:3478', 'turns:b:8443?transport=tcp', 'turns:b:2']);
   assert.equal(urls('any').length, 6);
   assert.deepEqual(filterServers([{urls: ['turn:b?transport=tcp', 'turn:b?transport=udp'], username: 'u'}], 'udp'), [{urls: ['turn:b?transport=udp'], username: 'u'}]);
 });

@@ -14,6 +14,7 @@ type serveFlags struct {
 	HTTP      *string `name:"http" help:"Addresses for HTTP, separated by commas; empty for none." placeholder:":8080"`
 	HTTPS     *string `name:"https" help:"Addresses for HTTPS; empty for none." placeholder:":8443"`
 	TURN      *string `name:"turn" help:"Addresses for STUN and TURN, on UDP and TCP." placeholder:":3478"`
+	TURNTLS   *string `name:"turn-tls" help:"Addresses for TURN over TLS alone; empty for none. HTTPS carries it too." placeholder:"auto"`
 	Site      *string `help:"What people call this place." placeholder:"NAME"`
 	TLSCert   *string `name:"tls-cert" help:"Certificate of your own for HTTPS, with its chain." placeholder:"FILE"`
 	TLSKey    *string `name:"tls-key" help:"Key of --tls-cert." placeholder:"FILE"`
@@ -32,6 +33,7 @@ func (f serveFlags) sources(p *program) config.Sources {
 	add(&s, "--http", "http.listen", f.HTTP)
 	add(&s, "--https", "http.https", f.HTTPS)
 	add(&s, "--turn", "turn.listen", f.TURN)
+	add(&s, "--turn-tls", "turn.tls_listen", f.TURNTLS)
 	add(&s, "--site", "site.name", f.Site)
 	add(&s, "--tls-cert", "tls.cert", f.TLSCert)
 	add(&s, "--tls-key", "tls.key", f.TLSKey)

@@ -91,9 +91,10 @@ func printReady(p *program, cfg config.Config, addrs appliance.Addrs) error {
 		HTTP    []string `json:"http"`
 		HTTPS   []string `json:"https"`
 		TURN    []string `json:"turn"`
+		TURNS   []string `json:"turns"`
 		Data    string   `json:"data"`
 		Version string   `json:"version"`
-	}{addrs.HTTP, addrs.HTTPS, addrs.TURN, data, p.version})
+	}{addrs.HTTP, addrs.HTTPS, addrs.TURN, addrs.TURNS, data, p.version})
 	if err != nil {
 		return fmt.Errorf("say that the box serves: %w", err)
 	}

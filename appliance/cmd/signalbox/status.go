@@ -47,7 +47,7 @@ func printStatus(p *program, s api.Status) error {
 	t.row("up", since(s.Started))
 	t.row("http", strings.Join(s.HTTP, " "))
 	t.row("https", strings.Join(s.HTTPS, " "))
-	t.row("relay", relayText(s.Relay))
+	t.row("relay", relayText(s.Relay, s.HTTPS))
 	t.row("discovery", discoveryText(s.Discovery))
 	t.row("rooms", fmt.Sprintf("%d, %d members", s.Rooms, s.Members))
 	t.row("sessions", fmt.Sprintf("%d, %d connected", s.Sessions, s.Conns))
@@ -73,13 +73,17 @@ func printStatus(p *program, s api.Status) error {
 	return t.Flush()
 }
 
-func relayText(r api.RelayStatus) string {
+// relayText names the relay's addresses; those for HTTPS carry TURN too.
+func relayText(r api.RelayStatus, https []string) string {
 	if !r.Enabled {
 		return "off"
 	}
 	at := strings.Join(r.UDP, " ") + " (udp) " + strings.Join(r.TCP, " ") + " (tcp)"
 	if slices.Equal(r.UDP, r.TCP) {
 		at = strings.Join(r.UDP, " ") + " (udp and tcp)"
+	}
+	if secure := slices.Concat(r.TLS, https); len(secure) > 0 {
+		at += " " + strings.Join(secure, " ") + " (tls)"
 	}
 	text := fmt.Sprintf("%s, %d allocations of %s, %s relayed", at, r.Allocations, plural(r.Users, "user"), bytesText(int64(r.Bytes)))
 	switch {

@@ -27,7 +27,7 @@ const MAX_LOG = 200;
  * @property {() => Promise<void>} [measure]
  */
 
-/** @typedef {{room: string, name: string, source: 'camera' | 'picture', invite?: string, relayOnly: boolean, transport: 'any' | 'udp' | 'tcp'}} Wanted */
+/** @typedef {{room: string, name: string, source: 'camera' | 'picture', invite?: string, relayOnly: boolean, transport: 'any' | 'udp' | 'tcp' | 'tls'}} Wanted */
 
 /** A test call: everything but what it looks like. `changed` is called after every change. */
 export class CallController {

@@ -61,7 +61,7 @@ function Relay({relayOnly, transport, onChange}) {
   return html`<div class="row relay">
     <label class="check"><input type="checkbox" name="relayOnly" defaultChecked=${relayOnly} data-testid="relay-only" onChange=${(/** @type {any} */ e) => onChange?.({relayOnly: e.target.checked})} /> Through the relay only</label>
     <label class="row"><span>Relay over</span><select name="transport" data-testid="transport" onChange=${(/** @type {any} */ e) => onChange?.({transport: e.target.value})}>
-      ${[['any', 'UDP or TCP'], ['udp', 'UDP'], ['tcp', 'TCP']].map(([value, text]) => html`<option value=${value} selected=${value === (transport ?? 'any')}>${text}</option>`)}
+      ${[['any', 'UDP, TCP or TLS'], ['udp', 'UDP'], ['tcp', 'TCP'], ['tls', 'TLS']].map(([value, text]) => html`<option value=${value} selected=${value === (transport ?? 'any')}>${text}</option>`)}
     </select></label></div>`;
 }
 

@@ -46,7 +46,7 @@ export function Parts({status}) {
     </tbody></table></div>
     <details><summary>Addresses and counters</summary><dl class="facts">
       <dt>Pages and signaling</dt><dd>${[...status.https.map((/** @type {string} */ a) => `https ${a}`), ...status.http.map((/** @type {string} */ a) => `http ${a}`)].join(', ')}</dd>
-      <dt>Relay</dt><dd>${relay.enabled ? `udp ${relay.udp.join(', ')} · tcp ${relay.tcp.join(', ')} · ports ${relay.relay_ports}` : 'off'}</dd>
+      <dt>Relay</dt><dd>${relay.enabled ? `udp ${relay.udp.join(', ')} · tcp ${relay.tcp.join(', ')} · tls ${[...relay.tls, ...status.https].join(', ')} · ports ${relay.relay_ports}` : 'off'}</dd>
       <dt>Networks</dt><dd>${discovery.interfaces.map((/** @type {any} */ i) => `${i.name} ${i.announced ? 'announced' : i.reason ?? 'not announced'}`).join(', ') || 'none'}</dd>
       <dt>Store</dt><dd>${store.path} · ${bytes(store.bytes)} of ${bytes(store.max_bytes)} · backup ${fromNow(store.last_backup)}</dd>
       <dt>Signaling</dt><dd>${count(frames)} frames taken · ${count(signaling.resumed)} cuts resumed · ${count(signaling.resume_failed + signaling.expired)} sessions lost</dd>

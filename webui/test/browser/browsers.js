@@ -1,14 +1,38 @@
-import {existsSync} from 'node:fs';
+import {execFile} from 'node:child_process';
+import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {promisify} from 'node:util';
 import {chromium} from 'playwright-core';
+
+const run = promisify(execFile);
 
 export const chromiumPath = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path));
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
   '--disable-sync', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--autoplay-policy=user-gesture-required'];
 
-/** A browser on a host of the lab. */
-export function launch(lab, host) {
-  return chromium.launch({executablePath: lab.isolated ? lab.wrapper(host, chromiumPath) : chromiumPath, args: FLAGS, headless: true});
+/** A browser on a host of the lab, of a user who has a home of their own if one is given. */
+export function launch(lab, host, home) {
+  const env = home && {...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home, XDG_DATA_HOME: home};
+  return chromium.launch({executablePath: lab.isolated ? lab.wrapper(host, chromiumPath) : chromiumPath, args: FLAGS, headless: true, ...(env && {env})});
+}
+
+/**
+ * The home of a user who has installed a box's root certificate: what a browser
+ * reaches over TLS but by a page, it asks nobody about. Undefined without certutil.
+ */
+export async function trustingHome(lab, name, root) {
+  const home = join(lab.dir, `home-${name}`), certificates = join(home, '.pki/nssdb'), file = join(home, 'root.pem');
+  mkdirSync(certificates, {recursive: true});
+  writeFileSync(file, root);
+  try {
+    await run('certutil', ['-d', `sql:${certificates}`, '-N', '--empty-password']);
+    await run('certutil', ['-d', `sql:${certificates}`, '-A', '-n', 'signalbox', '-t', 'C,,', '-i', file]);
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return home;
 }
 
 /**

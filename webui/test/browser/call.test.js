@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import {after, afterEach, before, suite, test} from 'node:test';
 import {binary, Box} from './box.js';
-import {callState, chromiumPath, connected, frames, joinCall, launch, openPage, until} from './browsers.js';
+import {callState, chromiumPath, connected, frames, joinCall, launch, openPage, trustingHome, until} from './browsers.js';
 import {makeLab} from './lab.js';
 import {frameChecker} from './schema.js';
 
 const missing = !chromiumPath ? 'there is no Chromium' : !(await binary()) ? 'there is no Go to build the box with' : false;
 
 suite('two browsers hold a video call through the box', {skip: missing}, () => {
-  let lab, box, browsers, pages = [];
+  let lab, box, homes, browsers, pages = [];
 
   before(async () => {
     lab = await makeLab();
     box = await new Box(lab).start();
-    browsers = await Promise.all(['a', 'b'].map((host) => launch(lab, host)));
+    const {certificate} = JSON.parse(await box.command('trust', '--json'));
+    homes = await Promise.all(['a', 'b'].map((host) => trustingHome(lab, host, certificate)));
+    browsers = await Promise.all(['a', 'b'].map((host, i) => launch(lab, host, homes[i])));
   });
 
   after(async () => {
@@ -53,7 +55,7 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
   function assertRelay(states, protocol) {
     for (const {peers: [{stats: {pair}}]} of states) {
       assert.equal(pair.local.type, 'relay');
-      assert.ok(protocol ? pair.local.relayProtocol === protocol : ['udp', 'tcp'].includes(pair.local.relayProtocol), JSON.stringify(pair));
+      assert.ok(protocol ? pair.local.relayProtocol === protocol : ['udp', 'tcp', 'tls'].includes(pair.local.relayProtocol), JSON.stringify(pair));
       assert.equal(pair.local.address, lab.address('box'));
       assert.equal(pair.remote.type, 'relay');
       assert.equal(pair.remote.address, lab.address('box'));
@@ -85,6 +87,29 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
       t.diagnostic(`first picture after ${states.map(({peers}) => peers[0].firstFrameMs)} ms, round trip ${states[0].peers[0].stats.pair.rttMs} ms`);
     });
   }
+
+  test('through the relay only, over TLS', async (t) => {
+    if (!homes[0]) return t.skip('needs certutil');
+    const states = await call({relayOnly: true, transport: 'tls'});
+    assertRelay(states, 'tls');
+    await assertFlowing('through the relay');
+    t.diagnostic(`first picture after ${states.map(({peers}) => peers[0].firstFrameMs)} ms, by ${states.map(({peers}) => peers[0].stats.pair.local.url)}`);
+  });
+
+  test('through one open port: pages, signaling and media by the port for HTTPS', async (t) => {
+    if (!homes[0] || !(await canBlock())) return t.skip('needs a network of its own, nft and certutil');
+    // Everything of the box and of each other is closed, but for one TCP port.
+    await block('ip daddr { 10.88.0.1, 10.88.0.2, 10.88.0.3 } meta l4proto udp drop', 'ip daddr 10.88.0.1 tcp dport != 8443 drop');
+    try {
+      const states = await call({relayOnly: true});
+      assertRelay(states, 'tls');
+      for (const {peers: [{stats: {pair}}]} of states) assert.equal(pair.local.url, `turns:${lab.address('box')}:8443?transport=tcp`);
+      await assertFlowing('through the one port');
+      t.diagnostic(`first picture after ${states.map(({peers}) => peers[0].firstFrameMs)} ms, round trip ${states[0].peers[0].stats.pair.rttMs} ms`);
+    } finally {
+      await unblock();
+    }
+  });
 
   test('a direct call changes to the relay and back in the middle', async () => {
     await call();
@@ -149,7 +174,7 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
   });
 
   test('why a call fails is said', async (t) => {
-    if (!lab.isolated || !(await lab.exec('a', 'nft', '--version').then(() => true, () => false))) return t.skip('needs a network of its own, and nft');
+    if (!(await canBlock())) return t.skip('needs a network of its own, and nft');
     await lab.exec('a', 'ip', 'route', 'add', 'blackhole', '10.88.0.3/32');
     await lab.exec('b', 'ip', 'route', 'add', 'blackhole', '10.88.0.2/32');
     try {
@@ -162,20 +187,33 @@ suite('two browsers hold a video call through the box', {skip: missing}, () => {
     }
   });
 
+  async function canBlock() {
+    return lab.isolated && lab.exec('a', 'nft', '--version').then(() => true, () => false);
+  }
+
+  /** Has a firewall on both hosts drop what they send by these rules of nft. */
+  async function block(...rules) {
+    const table = 'add table inet block; add chain inet block out { type filter hook output priority 0; }; ';
+    for (const host of ['a', 'b']) await lab.exec(host, 'nft', table + rules.map((rule) => `add rule inet block out ${rule}`).join('; '));
+  }
+
+  async function unblock() {
+    for (const host of ['a', 'b']) await lab.exec(host, 'nft', 'delete', 'table', 'inet', 'block');
+  }
+
+  /** A call by UDP alone whose relay is not to be reached: over TLS it would be, on the port of the page. */
   async function blockedCall() {
-    for (const host of ['a', 'b']) {
-      await lab.exec(host, 'nft', 'add table inet block; add chain inet block out { type filter hook output priority 0; }; add rule inet block out meta l4proto { tcp, udp } th dport 3478 drop');
-    }
+    await block('meta l4proto { tcp, udp } th dport 3478 drop');
     try {
       const link = box.https + box.printed(/\/call#\S+/);
       for (const [i, name] of ['Press 3', 'Control room'].entries()) {
         pages.push(await openPage(browsers[i], link));
-        await joinCall(pages[i].page, name);
+        await joinCall(pages[i].page, name, {transport: 'udp'});
         await pages[i].page.waitForSelector('[data-phase=joined]');
       }
       return await Promise.all(pages.map(({page}) => until(page, 'a reason', ({peers: [peer]}) => peer?.reasons.length > 0)));
     } finally {
-      for (const host of ['a', 'b']) await lab.exec(host, 'nft', 'delete', 'table', 'inet', 'block');
+      await unblock();
     }
   }
 });
