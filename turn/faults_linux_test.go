@@ -48,6 +48,7 @@ var faults = []struct {
 	{"F8 channels have no end", "no end", nil, channelCap},
 	{"F9 allocations of a user have no end", "got 0, want 486", func(cfg *relayConfig) { cfg.Turn.MaxAllocationsPerUser = 4 }, userQuota},
 	{"F10 every bare request is answered at length", "200 bare requests of 20 bytes got", func(cfg *relayConfig) { cfg.Turn.MaxChallenges = 5 }, reflection},
+	{"F10 a nonce is good for every address", "got 0, want 438", nil, foreignNonce},
 	{"F11 every bad datagram is a line in the log", "made a log", nil, logFlood},
 	{"F12 a running call dies with its credential", "refresh: got 400", nil, expiredCredential},
 	{"F13 one slow lookup stops everybody", "no response", nil, slowKey},
@@ -151,6 +152,7 @@ func foreignAllocation(t testing.TB, r *relayProcess) {
 	own := c.Credential
 	c.Credential = turn.NewCredential(turntest.Secret, "thief", time.Now().Add(time.Hour))
 	want(t, "permission of a thief", c.Permit(netip.MustParseAddrPort("127.0.0.1:9")), 441)
+	want(t, "channel of a thief", c.Bind(0x4000, netip.MustParseAddrPort("127.0.0.1:9")), 441)
 	m := c.Request(stun.MethodRefresh, turntest.Lifetime(0))
 	want(t, "end by a thief", turntest.Code(m), 441)
 	signed(t, c, m)
@@ -300,6 +302,15 @@ func reflection(t testing.TB, r *relayProcess) {
 	} else if bytes > 80*answers {
 		t.Errorf("%d answers have %d bytes, want at most 80 each", answers, bytes)
 	}
+}
+
+func foreignNonce(t testing.TB, r *relayProcess) {
+	c, other := r.dial(t, "udp"), r.dial(t, "udp")
+	other.Challenge()
+	c.Realm, c.Nonce = other.Realm, other.Nonce
+	m := c.Request(stun.MethodAllocate, turntest.UDPTransport)
+	want(t, "allocation with the nonce of another address", turntest.Code(m), 438)
+	want(t, "realm and nonce given", m.Contains(stun.AttrRealm) && m.Contains(stun.AttrNonce), true)
 }
 
 func logFlood(t testing.TB, r *relayProcess) {

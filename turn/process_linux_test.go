@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,14 +34,28 @@ type relayConfig struct {
 	Turn        turn.Config
 	Plain       bool   // pion v3 as its examples wire it, instead of our relay
 	Descriptors uint64 // how many files it may have open; 0 for the usual
+	Certificate []byte // with a key, for TURN over TLS; none without
+	Key         []byte // PKCS #8
+}
+
+// withTLS has ours serve TURN over TLS too.
+func (cfg *relayConfig) withTLS(t testing.TB) {
+	t.Helper()
+	certificate := turntest.ServerTLS(t).Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Certificate, cfg.Key = certificate.Certificate[0], key
 }
 
 // relayState is what such a relay says of itself, once when it serves and then
 // whenever it is asked.
 type relayState struct {
-	Addr   netip.AddrPort // on UDP and TCP
-	Stats  turn.Stats     // of ours
-	Stacks uint64         // bytes
+	Addr   netip.AddrPort   // on UDP and TCP
+	TLS    []netip.AddrPort // where it has a certificate
+	Stats  turn.Stats       // of ours
+	Stacks uint64           // bytes
 }
 
 // runRelay serves until standard input ends, and answers each line with its
@@ -59,6 +75,13 @@ func runRelay(config string) error {
 		return runPlain(cfg.Turn)
 	}
 	cfg.Turn.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if cfg.Certificate != nil {
+		key, err := x509.ParsePKCS8PrivateKey(cfg.Key)
+		if err != nil {
+			return err
+		}
+		cfg.Turn.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cfg.Certificate}, PrivateKey: key}}}
+	}
 	server, err := turn.New(cfg.Turn, turntest.Secret)
 	if err != nil {
 		return err
@@ -66,7 +89,7 @@ func runRelay(config string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	err = report(turntest.Addr(server), server.Stats)
+	err = report(relayState{Addr: turntest.Addr(server), TLS: server.TLSAddrs()}, server.Stats)
 	stop()
 	if ran := <-ended; ran != nil {
 		return ran
@@ -128,18 +151,17 @@ func runPlain(cfg turn.Config) error {
 	if err != nil {
 		return err
 	}
-	return report(addr, func() turn.Stats { return turn.Stats{} })
+	return report(relayState{Addr: addr}, func() turn.Stats { return turn.Stats{} })
 }
 
 // report prints the state at once and for every line of standard input.
-func report(addr netip.AddrPort, stats func() turn.Stats) error {
+func report(state relayState, stats func() turn.Stats) error {
 	lines, states := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	for {
 		var memory runtime.MemStats
 		runtime.ReadMemStats(&memory)
-		if err := states.Encode(relayState{
-			Addr: addr, Stats: stats(), Stacks: memory.StackInuse,
-		}); err != nil {
+		state.Stats, state.Stacks = stats(), memory.StackInuse
+		if err := states.Encode(state); err != nil {
 			return err
 		}
 		if !lines.Scan() {
@@ -153,6 +175,7 @@ func report(addr netip.AddrPort, stats func() turn.Stats) error {
 type relayProcess struct {
 	relayConfig
 	addr   netip.AddrPort
+	tls    []netip.AddrPort
 	pid    int
 	stdin  io.WriteCloser
 	states *json.Decoder
@@ -217,7 +240,7 @@ func startRelayAs(t testing.TB, cmd *exec.Cmd, cfg relayConfig) *relayProcess {
 	if err := r.states.Decode(&state); err != nil {
 		t.Fatalf("relay did not start: %v\n%s", err, r.log)
 	}
-	r.addr = state.Addr
+	r.addr, r.tls = state.Addr, state.TLS
 	return r
 }
 
