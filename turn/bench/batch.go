@@ -166,6 +166,16 @@ func openUDP(local, to netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
+// udp is openUDP on this host, with a port that is free.
+func (h *host) udp(local netip.Addr, to netip.AddrPort) (fd int, err error) {
+	fd = -1
+	err = h.do(func() error {
+		fd, err = openUDP(netip.AddrPortFrom(local, 0), to)
+		return err
+	})
+	return fd, err
+}
+
 // localAddr is the address that a socket is bound to.
 func localAddr(fd int) (netip.AddrPort, error) {
 	name, err := unix.Getsockname(fd)

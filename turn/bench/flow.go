@@ -73,13 +73,10 @@ func (l *load) openFlows(ctx context.Context, c contestant, cell cell) error {
 }
 
 func (l *load) openFlow(f *flow, c contestant, cell cell) (err error) {
-	if f.client, err = l.open(l.lab.client, clientAddr); err != nil {
+	if f.client, err = l.lab.client.udp(clientAddr, serverListen); err != nil {
 		return err
 	}
-	if f.peer, err = l.open(l.lab.peer, peerAddr); err != nil {
-		return err
-	}
-	if err = connect(f.client, serverListen); err != nil {
+	if f.peer, err = l.lab.peer.udp(peerAddr, netip.AddrPort{}); err != nil {
 		return err
 	}
 	peer, err := localAddr(f.peer)
@@ -117,17 +114,6 @@ func negotiate(c *controlClient, peer netip.AddrPort, m method) (netip.AddrPort,
 	return relayed, c.permit(peer)
 }
 
-// open makes a socket on a host that takes in whatever the kernel has already
-// put together.
-func (l *load) open(h *host, addr netip.Addr) (fd int, err error) {
-	fd = -1
-	err = h.do(func() error {
-		fd, err = openUDP(netip.AddrPortFrom(addr, 0), netip.AddrPort{})
-		return err
-	})
-	return fd, err
-}
-
 func connect(fd int, to netip.AddrPort) error {
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
 		return fmt.Errorf("connect to %v: %w", to, err)
@@ -163,7 +149,7 @@ func (f *flow) try(b *burst, to int, s stamp, size int, tail []byte) (offset int
 	want := make([]byte, stampSize, size)
 	s.put(want)
 	want = append(want, tail[:size-stampSize]...)
-	for range 10 {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if n := b.send(s, 1); n != 1 {
 			return 0, errors.New("the kernel took no datagram")
 		}

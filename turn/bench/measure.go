@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -18,6 +19,10 @@ type values struct {
 	busy    []float64 // share of the core that the server used
 	others  []float64 // share of the core that something else used
 }
+
+// errStarved is returned when a server had none of its core for a whole
+// measurement, on a machine that has too much else to do.
+var errStarved = errors.New("no packet arrived")
 
 const warmTime = 300 * time.Millisecond
 
@@ -56,7 +61,7 @@ func (b *bench) measure(ctx context.Context, c contestant, cell cell) (t traffic
 		err = profileErr
 	}
 	if err == nil && t.delivered == 0 {
-		err = fmt.Errorf("%d packets were sent and none arrived", t.sent)
+		err = fmt.Errorf("%w, of %d", errStarved, t.sent)
 	}
 	return t, err
 }

@@ -79,12 +79,29 @@ func (b *bench) start(ctx context.Context, c contestant) (*server, error) {
 	s.cmd = exec.CommandContext(ctx, name, args...)
 	s.cmd.Dir = dir
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 	err = b.lab.server.do(func() error { return onCore(b.serverCore, s.cmd.Start) })
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", c.name, err), os.RemoveAll(dir))
 	}
+	if err := prioritize(s.cmd.Process.Pid, b.nice); err != nil {
+		return nil, s.failed(err)
+	}
 	return s, nil
+}
+
+// prioritize sets the priority of a session's processes against those of
+// others, where the kernel groups them so; within the session each has its own,
+// which children inherit.
+func prioritize(pid, nice int) error {
+	path := filepath.Join("/proc", strconv.Itoa(pid), "autogroup")
+	if _, err := os.Stat(path); nice == 0 || err != nil {
+		return nil //nolint:nilerr // nothing is grouped
+	}
+	if err := os.WriteFile(path, []byte(strconv.Itoa(nice)), 0); err != nil {
+		return fmt.Errorf("set the priority of a session: %w", err)
+	}
+	return nil
 }
 
 // onCore runs f on one core; a process started by it stays there. The calling

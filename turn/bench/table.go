@@ -11,39 +11,58 @@ import (
 	"time"
 )
 
-// results are the values of each cell and contestant.
+// results are what the rounds gave.
 type results struct {
 	traffic map[cell]map[string]*values
+	memory  map[string]*memory
+	setups  map[string]*setups
 }
 
-func newResults() *results { return &results{traffic: map[cell]map[string]*values{}} }
+func newResults() *results {
+	return &results{map[cell]map[string]*values{}, map[string]*memory{}, map[string]*setups{}}
+}
 
 func (r *results) of(c cell, who contestant) *values {
 	if r.traffic[c] == nil {
 		r.traffic[c] = map[string]*values{}
 	}
-	v := r.traffic[c][who.name]
-	if v == nil {
-		v = &values{}
-		r.traffic[c][who.name] = v
-	}
-	return v
+	return entry(r.traffic[c], who.name)
 }
 
-// section is one table: a figure of every cell.
+func (r *results) idle(who contestant) *memory  { return entry(r.memory, who.name) }
+func (r *results) setup(who contestant) *setups { return entry(r.setups, who.name) }
+
+// entry is m[name], made when it is new.
+func entry[T any](m map[string]*T, name string) *T {
+	if m[name] == nil {
+		m[name] = new(T)
+	}
+	return m[name]
+}
+
+// section is one table: a figure of every row.
 type section struct {
 	title, format string
 	scale         float64
 	ratios        bool // ours over each other
-	of            func(*values) []float64
 }
 
-var sections = []section{
-	{"CPU-nanoseconds per packet delivered, process and kernel", "%.0f", 1, true, func(v *values) []float64 { return v.cost }},
-	{"of these, charged to the process", "%.0f", 1, false, func(v *values) []float64 { return v.process }},
-	{"thousand packets delivered per second", "%.1f", 1e-3, true, func(v *values) []float64 { return v.rate }},
-	{"packets lost, %", "%.2f", 100, false, func(v *values) []float64 { return v.loss }},
-	{"use of the server's core, %", "%.0f", 100, false, func(v *values) []float64 { return v.busy }},
+// row is one line of a table: what the rounds gave for each contestant.
+type row struct {
+	name string
+	of   func(contestant) []float64
+}
+
+// figures are the sections about traffic.
+var figures = []struct {
+	section
+	of func(*values) []float64
+}{
+	{section{"CPU-nanoseconds per packet delivered, process and kernel", "%.0f", 1, true}, func(v *values) []float64 { return v.cost }},
+	{section{"of these, charged to the process", "%.0f", 1, false}, func(v *values) []float64 { return v.process }},
+	{section{"thousand packets delivered per second", "%.1f", 1e-3, true}, func(v *values) []float64 { return v.rate }},
+	{section{"packets lost, %", "%.2f", 100, false}, func(v *values) []float64 { return v.loss }},
+	{section{"use of the server's core, %", "%.0f", 100, false}, func(v *values) []float64 { return v.busy }},
 }
 
 // idleAbove is the share of its core that a saturated server leaves unused when
@@ -57,13 +76,29 @@ func (b *bench) print(w io.Writer, r *results, took time.Duration) {
 	fmt.Fprintf(w, "Medians of %d rounds, with the least and the most. Half of the packets go to the peers, half to the clients.\n", counted)
 	fmt.Fprintf(w, "Saturated: %d packets in a row on each flow, and %.1f times as many as are delivered. Paced: %.0f packets per second, one by one.\n",
 		saturatedBurst, overload, b.rate)
-	for _, s := range sections {
-		b.printSection(w, s, r)
+	for _, f := range figures {
+		var rows []row
+		for _, cell := range b.cells {
+			rows = append(rows, row{cell.String(), func(c contestant) []float64 { return f.of(r.of(cell, c)) }})
+		}
+		b.printSection(w, f.section, rows)
+	}
+	if b.allocations > 0 {
+		idle := fmt.Sprintf("%d idle, each with a permission and a channel", b.allocations)
+		b.printSection(w, section{"resident KB per allocation", "%.1f", 1.0 / 1024, true}, []row{
+			{idle, func(c contestant) []float64 { return r.idle(c).asIs }},
+			{"garbage returned", func(c contestant) []float64 { return r.idle(c).tidy }},
+		})
+		b.printSection(w, section{"allocations made and ended", "%.0f", 1, true}, []row{
+			{"per second", func(c contestant) []float64 { return r.setup(c).rate }},
+			{"CPU-microseconds each", func(c contestant) []float64 { return scaled(r.setup(c).cost, 1e-3) }},
+			{"use of the server's core, %", func(c contestant) []float64 { return scaled(r.setup(c).busy, 100) }},
+		})
 	}
 	b.remark(w, r)
 }
 
-func (b *bench) printSection(w io.Writer, s section, r *results) {
+func (b *bench) printSection(w io.Writer, s section, rows []row) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(t, "\n%s", s.title)
 	for _, c := range b.contestants {
@@ -76,15 +111,14 @@ func (b *bench) printSection(w io.Writer, s section, r *results) {
 		}
 	}
 	fmt.Fprintln(t)
-	for _, cell := range b.cells {
-		fmt.Fprint(t, cell)
+	for _, row := range rows {
+		fmt.Fprint(t, row.name)
 		for _, c := range b.contestants {
-			fmt.Fprintf(t, "\t%s", s.cell(s.of(r.of(cell, c))))
+			fmt.Fprintf(t, "\t%s", s.cell(row.of(c)))
 		}
 		if s.ratios {
 			for _, c := range others {
-				our, their := median(s.of(r.of(cell, contestant{name: ours}))), median(s.of(r.of(cell, c)))
-				fmt.Fprintf(t, "\t%.2f", our/their)
+				fmt.Fprintf(t, "\t%s", ratio(row.of(contestants[0]), row.of(c)))
 			}
 		}
 		fmt.Fprintln(t)
@@ -101,9 +135,28 @@ func (b *bench) others() []contestant {
 	return slices.DeleteFunc(slices.Clone(b.contestants), isOurs)
 }
 
+// cell is a median between the least and the most, empty for no values.
 func (s section) cell(v []float64) string {
+	if len(v) == 0 {
+		return ""
+	}
 	show := func(v float64) string { return fmt.Sprintf(s.format, v*s.scale) }
 	return fmt.Sprintf("%s [%s, %s]", show(median(v)), show(slices.Min(v)), show(slices.Max(v)))
+}
+
+func ratio(ours, theirs []float64) string {
+	if len(ours) == 0 || len(theirs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", median(ours)/median(theirs))
+}
+
+func scaled(values []float64, by float64) []float64 {
+	list := slices.Clone(values)
+	for i := range list {
+		list[i] *= by
+	}
+	return list
 }
 
 // remark says what a reader of the tables must know.
@@ -120,7 +173,7 @@ func (b *bench) remark(w io.Writer, r *results) {
 		}
 	}
 	if foreign > 0.02 {
-		fmt.Fprintf(w, "Other programs used up to %.0f %% of the server's core (median of a row); their time is not in the costs, but the rates would be higher without them.\n", 100*foreign)
+		fmt.Fprintf(w, "Other programs used up to %.0f %% of the server's core (median of a row); the rates would be higher without them, and some of the kernel's work for the servers was charged to them.\n", 100*foreign)
 	}
 }
 
