@@ -4,10 +4,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -22,7 +22,8 @@ type setups struct {
 // setupClients make allocations at the same time, each one after the other.
 const (
 	setupClients = 32
-	setupPorts   = 16 // of each client
+	firstPort    = 1024
+	lastPort     = 65535
 )
 
 // setup measures how fast allocations are made: challenge, Allocate,
@@ -48,8 +49,11 @@ func (b *bench) setup(ctx context.Context, c contestant, into *setups) (err erro
 	defer stop()
 	var made atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
+	sockets := make(chan *net.UDPConn)
+	g.Go(func() error { return b.dial(ctx, sockets) })
+	user := c.login()
 	for range setupClients {
-		g.Go(func() error { return b.setUpAndDown(ctx, c, &made) })
+		g.Go(func() error { return b.setUpAndDown(ctx, user, sockets, &made) })
 	}
 	u, n, err := b.meterSetups(ctx, m, &made)
 	stop()
@@ -66,6 +70,11 @@ func (b *bench) setup(ctx context.Context, c contestant, into *setups) (err erro
 }
 
 func (b *bench) meterSetups(ctx context.Context, m *meter, made *atomic.Int64) (u usage, n int64, err error) {
+	for end := time.Now().Add(patience); made.Load() < setupClients && time.Now().Before(end); {
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return u, 0, err
+		}
+	}
 	if err := sleep(ctx, warmTime); err != nil {
 		return u, 0, err
 	}
@@ -81,43 +90,55 @@ func (b *bench) meterSetups(ctx context.Context, m *meter, made *atomic.Int64) (
 	return after.since(before), max(1, made.Load()-n), err
 }
 
-// setUpAndDown makes allocations until ctx ends, from one port after the other:
-// pion ends what has just been made when the same port comes back at once.
-func (b *bench) setUpAndDown(ctx context.Context, c contestant, made *atomic.Int64) error {
-	sockets := make([]*net.UDPConn, setupPorts)
-	err := b.lab.client.do(func() (err error) {
-		for i := range sockets {
-			sockets[i], err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(serverListen))
+// dial hands out sockets until ctx ends, each on a port that was not used
+// before: pion ends a new allocation when its port comes back too soon, and
+// coturn refuses it.
+func (b *bench) dial(ctx context.Context, sockets chan<- *net.UDPConn) error {
+	return b.lab.client.do(func() error {
+		for port := firstPort; ; port++ {
+			if port > lastPort {
+				port = firstPort
+			}
+			local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientAddr, uint16(port)))
+			socket, err := net.DialUDP("udp4", local, net.UDPAddrFromAddrPort(serverListen))
 			if err != nil {
 				return err
 			}
+			select {
+			case sockets <- socket:
+			case <-ctx.Done():
+				socket.Close()
+				return nil
+			}
 		}
-		return nil
 	})
-	for _, socket := range sockets {
-		if socket != nil {
-			defer socket.Close()
+}
+
+// setUpAndDown makes allocations until ctx ends.
+func (b *bench) setUpAndDown(ctx context.Context, user login, sockets <-chan *net.UDPConn, made *atomic.Int64) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case socket := <-sockets:
+			err := makeAndEnd(&controlClient{conn: socket, login: user})
+			socket.Close()
+			if err != nil {
+				return err
+			}
+			made.Add(1)
 		}
 	}
-	if err != nil {
+}
+
+func makeAndEnd(c *controlClient) error {
+	if _, err := c.allocate(); err != nil {
 		return err
 	}
-	peer, user := netip.AddrPortFrom(peerAddr, 9), c.login()
-	for n := 0; ctx.Err() == nil; n++ {
-		client := &controlClient{conn: sockets[n%setupPorts], login: user}
-		_, err := client.allocate()
-		if err == nil {
-			err = client.permit(peer)
-		}
-		if err == nil {
-			err = client.free()
-		}
-		if err != nil {
-			return fmt.Errorf("allocation %d of a client: %w", n+1, err)
-		}
-		made.Add(1)
+	if err := c.permit(netip.AddrPortFrom(peerAddr, 9)); err != nil {
+		return err
 	}
-	return nil
+	return c.free()
 }
 
 var _ conn = (*net.UDPConn)(nil)

@@ -81,7 +81,9 @@ func (b *bench) print(w io.Writer, r *results, took time.Duration) {
 		for _, cell := range b.cells {
 			rows = append(rows, row{cell.String(), func(c contestant) []float64 { return f.of(r.of(cell, c)) }})
 		}
-		b.printSection(w, f.section, rows)
+		if len(rows) > 0 {
+			b.printSection(w, f.section, rows)
+		}
 	}
 	if b.allocations > 0 {
 		idle := fmt.Sprintf("%d idle, each with a permission and a channel", b.allocations)
