@@ -5,7 +5,7 @@ GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build test bench micro-bench lint vuln clean
+.PHONY: run build test bench bench-relay micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -22,9 +22,16 @@ test: build
 	$(GO) run ./packaging/test
 
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
-# beside a textbook hub takes about four minutes; micro-bench measures functions.
+# beside a textbook hub takes about four minutes, the relay beside pion's example
+# and coturn about thirteen and root; micro-bench measures functions.
 bench: build
 	$(GO) run ./appliance/loadgen/bench
+	$(MAKE) bench-relay
+
+# For a part of it: make bench-relay RELAY='-quick -servers ours,forwarder'.
+bench-relay:
+	$(GO) build -o bin/bench-relay ./turn/bench
+	bin/bench-relay $(RELAY)
 
 micro-bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -1,0 +1,187 @@
+//go:build linux
+
+package main
+
+import (
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// message is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
+type message struct {
+	header unix.Msghdr
+	length uint32
+	_      [4]byte
+}
+
+// segmentSpace is room for one control message with a segment size: 16 bits
+// when sent, an int when received.
+var segmentSpace = unix.CmsgSpace(4)
+
+// inbox is room for one call of recvmmsg.
+type inbox struct {
+	messages []message
+	vectors  []unix.Iovec
+	names    []unix.RawSockaddrInet4
+	controls []byte
+	buffers  []byte
+	size     int // of each buffer, bytes
+	used     int // messages of the last call
+}
+
+func newInbox(messages, size int) *inbox {
+	b := &inbox{
+		messages: make([]message, messages),
+		vectors:  make([]unix.Iovec, messages),
+		names:    make([]unix.RawSockaddrInet4, messages),
+		controls: make([]byte, messages*segmentSpace),
+		buffers:  make([]byte, messages*size),
+		size:     size,
+		used:     messages,
+	}
+	for i := range b.messages {
+		b.vectors[i] = unix.Iovec{Base: &b.buffers[i*size], Len: uint64(size)}
+		h := &b.messages[i].header
+		h.Iov, h.Iovlen = &b.vectors[i], 1
+		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Control = &b.controls[i*segmentSpace]
+	}
+	return b
+}
+
+// receive takes what has come and gives the number of messages, which may be 0.
+// flags are those of recvmmsg(2); with MSG_TRUNC the length of a message is
+// what it had, even where its buffer is shorter.
+func (b *inbox) receive(fd, flags int) int {
+	for i := range b.used {
+		h := &b.messages[i].header
+		h.Namelen = unix.SizeofSockaddrInet4
+		h.Controllen = uint64(segmentSpace)
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[0])),
+		uintptr(len(b.messages)), uintptr(flags|unix.MSG_DONTWAIT), 0, 0)
+	if errno != 0 {
+		n = 0
+	}
+	b.used = int(n)
+	return b.used
+}
+
+// data is what fit in the buffer of message i.
+func (b *inbox) data(i int) []byte {
+	return b.buffers[i*b.size : i*b.size+min(int(b.messages[i].length), b.size)]
+}
+
+// segments is how many datagrams the kernel has put into message i (UDP_GRO).
+func (b *inbox) segments(i int) int {
+	h := &b.messages[i].header
+	if h.Controllen < uint64(unix.CmsgLen(4)) {
+		return 1
+	}
+	control := (*unix.Cmsghdr)(unsafe.Pointer(h.Control))
+	if control.Level != unix.SOL_UDP || control.Type != unix.UDP_GRO {
+		return 1
+	}
+	size := *(*int32)(unsafe.Add(unsafe.Pointer(h.Control), unix.CmsgLen(0)))
+	return datagrams(int(b.messages[i].length), int(size))
+}
+
+// datagrams is how many datagrams of size bytes, the last maybe shorter, make
+// up length bytes.
+func datagrams(length, size int) int {
+	if size <= 0 || length <= size {
+		return 1
+	}
+	return (length + size - 1) / size
+}
+
+// sendAll sends messages and gives the number that the kernel took.
+func sendAll(fd int, messages []message) int {
+	sent := 0
+	for sent < len(messages) {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages[sent])),
+			uintptr(len(messages)-sent), unix.MSG_DONTWAIT, 0, 0)
+		if errno != 0 || n == 0 {
+			break
+		}
+		sent += int(n)
+	}
+	return sent
+}
+
+// poller is an epoll instance whose wait does not tell Go's scheduler, which
+// suits a loop that has its thread for itself.
+type poller struct {
+	fd     int
+	events [256]unix.EpollEvent
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	return &poller{fd: fd}, err
+}
+
+// add has wait report fd, by index, whenever it can be read.
+func (p *poller) add(fd int, index int32) error {
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: index})
+}
+
+// wait gives the events; it blocks for them unless poll is set.
+func (p *poller) wait(poll bool) []unix.EpollEvent {
+	timeout := -1
+	if poll {
+		timeout = 0
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])),
+		uintptr(len(p.events)), uintptr(timeout), 0, 0)
+	if errno != 0 {
+		n = 0
+	}
+	return p.events[:n]
+}
+
+// openUDP opens a socket on the calling thread's host, connected if to is set,
+// with large buffers where the caller may have them.
+func openUDP(local, to netip.AddrPort) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	const buffer = 4 << 20
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+	}
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: local.Addr().As4(), Port: int(local.Port())})
+	}
+	if err == nil && to.IsValid() {
+		err = unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())})
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// udp is openUDP on this host, with a port that is free.
+func (h *host) udp(local netip.Addr, to netip.AddrPort) (fd int, err error) {
+	fd = -1
+	err = h.do(func() error {
+		fd, err = openUDP(netip.AddrPortFrom(local, 0), to)
+		return err
+	})
+	return fd, err
+}
+
+// localAddr is the address that a socket is bound to.
+func localAddr(fd int) (netip.AddrPort, error) {
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	in := name.(*unix.SockaddrInet4)
+	return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)), nil
+}
