@@ -40,6 +40,7 @@ type Appliance struct {
 	trust     *trust.Authority
 	relay     *turn.Server
 	rotating  sync.Mutex // of the relay's secrets
+	revoking  sync.Mutex // of the relay's list of revocations
 	signaling *signaling.Server
 	discovery *discovery.Responder // nil when turned off
 	api       *api.API
@@ -129,6 +130,14 @@ func (a *Appliance) buildRelay(ctx context.Context) error {
 	if a.relay, err = turn.New(cfg, newest.Key, older...); err != nil {
 		return err
 	}
+	return a.tellRevocations()
+}
+
+// tellRevocations gives the relay the list in force. Of two at the same time the
+// older list must not be the last to arrive.
+func (a *Appliance) tellRevocations() error {
+	a.revoking.Lock()
+	defer a.revoking.Unlock()
 	return a.relay.SetRevoked(a.relayRevocations())
 }
 
@@ -150,7 +159,7 @@ func (a *Appliance) buildSignaling(ctx context.Context) error {
 	}
 	a.authority.OnRevoke(func(auth.Revocation) {
 		a.signaling.EndRevoked()
-		if err := a.relay.SetRevoked(a.relayRevocations()); err != nil {
+		if err := a.tellRevocations(); err != nil {
 			a.log.Error("revocation does not reach the relay", "err", err)
 		}
 	})

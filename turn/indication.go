@@ -18,8 +18,6 @@ const (
 
 	attributeHeader = 4 // RFC 8489 §14
 
-	attrMessageIntegritySHA256 stun.AttrType = 0x001C // RFC 8489 §18.3.1
-
 	fingerprintMask = 0x5354554E // RFC 8489 §14.7
 
 	// dataHeader4 and dataHeader6 are the sizes of what appendDataHeader
@@ -95,8 +93,8 @@ func peekType(raw []byte) (kind uint16, ok bool) {
 func isRequest(kind uint16) bool { return kind&0x0110 == 0 }
 
 // hasIntegrity says whether raw is a STUN message with whole attributes, one
-// of which is MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256. Whether that is
-// right is not looked at: a request without one is not worth a queue.
+// of which is MESSAGE-INTEGRITY: a request without one is not worth a queue.
+// Whether it is right is not looked at.
 func hasIntegrity(raw []byte) bool {
 	if _, ok := peekType(raw); !ok {
 		return false
@@ -107,7 +105,7 @@ func hasIntegrity(raw []byte) bool {
 		if next == nil {
 			return false
 		}
-		found = found || kind == stun.AttrMessageIntegrity || kind == attrMessageIntegritySHA256
+		found = found || kind == stun.AttrMessageIntegrity
 		rest = next
 	}
 	return found

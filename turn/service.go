@@ -174,6 +174,17 @@ func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool)
 		opened = append(opened, more...)
 		again = again || err != nil
 	}
+	for _, x := range s.giveUp(at, now) {
+		s.log.Info("address no longer served", "component", "turn", "conn", x.at)
+		x.stop()
+		s.endOn(x.at.Addr())
+	}
+	return opened, again
+}
+
+// giveUp takes out the services whose address has been gone for too long. The
+// caller ends them without the lock: a gate that it waits for may want it.
+func (s *Server) giveUp(at *site, now time.Time) (expired []*service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services = slices.DeleteFunc(s.services, func(x *service) bool {
@@ -187,12 +198,10 @@ func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool)
 		case now.Sub(x.gone) < addressGrace:
 			return false
 		}
-		s.log.Info("address no longer served", "component", "turn", "conn", x.at)
-		x.stop()
-		s.endOn(x.at.Addr())
+		expired = append(expired, x)
 		return true
 	})
-	return opened, again
+	return expired
 }
 
 // endOn ends the relayed addresses on an address that is no longer served, and

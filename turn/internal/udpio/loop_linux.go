@@ -18,7 +18,6 @@ type Loop struct {
 	inbox       *inbox
 	events      [256]unix.EpollEvent
 	ready       []*Socket
-	last        time.Time // when the round before the last began
 
 	mu      sync.Mutex
 	closed  bool
@@ -94,7 +93,6 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.Close()
 	defer context.AfterFunc(ctx, l.poke)()
 	for ctx.Err() == nil {
-		l.pace()
 		n, err := unix.EpollWait(l.epoll, l.events[:], -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("epoll_wait", err)
@@ -102,23 +100,6 @@ func (l *Loop) Run(ctx context.Context) error {
 		l.serve(l.events[:max(n, 0)])
 	}
 	return nil
-}
-
-// A round of reading and sending costs the same for one packet as for a few.
-// When one has followed another within roundTime, the next one begins no
-// sooner than that after the last: a lone packet goes out at once, and a stream
-// of them in small groups, as network cards do it with interrupts.
-const roundTime = 200 * time.Microsecond
-
-// pace waits when rounds follow each other closely.
-func (l *Loop) pace() {
-	began := l.batch.now
-	close := began.Sub(l.last) < 2*roundTime
-	l.last = began
-	if wait := roundTime - time.Since(began); close && wait > 0 {
-		ts := unix.NsecToTimespec(int64(wait))
-		_ = unix.Nanosleep(&ts, nil)
-	}
 }
 
 // poke ends a wait.
