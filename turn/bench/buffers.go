@@ -29,7 +29,7 @@ func allowBuffers() (note string, restore func() error, err error) {
 	if most >= wantedBuffer {
 		return "", func() error { return nil }, nil
 	}
-	if err := os.WriteFile(maxBufferSetting, []byte(strconv.Itoa(wantedBuffer)), 0); err != nil {
+	if os.WriteFile(maxBufferSetting, []byte(strconv.Itoa(wantedBuffer)), 0) != nil {
 		return fmt.Sprintf("net.core.rmem_max is %d and cannot be raised: our relay has smaller buffers than it asks for.", most),
 			func() error { return nil }, nil
 	}
