@@ -29,9 +29,8 @@ func allowBuffers() (note string, restore func() error, err error) {
 	if most >= wantedBuffer {
 		return "", func() error { return nil }, nil
 	}
-	if os.WriteFile(maxBufferSetting, []byte(strconv.Itoa(wantedBuffer)), 0) != nil {
-		return fmt.Sprintf("net.core.rmem_max is %d and cannot be raised: our relay has smaller buffers than it asks for.", most),
-			func() error { return nil }, nil
+	if err := os.WriteFile(maxBufferSetting, []byte(strconv.Itoa(wantedBuffer)), 0); err != nil {
+		return "", nil, fmt.Errorf("raise net.core.rmem_max from %d, so that our relay gets the buffers it asks for: %w", most, err)
 	}
 	return fmt.Sprintf("net.core.rmem_max was raised from %d to %d for the time of the measurement.", most, wantedBuffer),
 		func() error { return os.WriteFile(maxBufferSetting, []byte(before), 0) }, nil

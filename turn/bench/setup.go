@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -57,7 +58,7 @@ func (b *bench) setup(ctx context.Context, c contestant, into *setups) (err erro
 	}
 	u, n, err := b.meterSetups(ctx, m, &made)
 	stop()
-	if workErr := g.Wait(); workErr != nil {
+	if workErr := g.Wait(); workErr != nil && !errors.Is(workErr, context.Canceled) {
 		err = workErr
 	}
 	if err != nil {
@@ -102,9 +103,6 @@ func (b *bench) dial(ctx context.Context, sockets chan<- net.Conn) error {
 			dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientAddr, uint16(port)))}
 			socket, err := dialer.DialContext(ctx, "udp4", serverListen.String())
 			if err != nil {
-				if ctx.Err() != nil {
-					return nil // stopped, and no fault
-				}
 				return err
 			}
 			select {

@@ -78,7 +78,7 @@ func (b *bench) print(w io.Writer, r *results, took time.Duration) {
 	counted := max(1, b.rounds-1)
 	fmt.Fprintf(w, "Relays on one core, %v per measurement, %s %s/%s, %v in all.\n", b.lasts, runtime.Version(), runtime.GOOS, runtime.GOARCH, took.Round(time.Second))
 	fmt.Fprintf(w, "Medians of %d rounds, with the least and the most. Half of the packets go to the peers, half to the clients.\n", counted)
-	fmt.Fprintf(w, "Saturated: %d packets in a row on each flow, and %.1f times as many as are delivered. Paced: %.0f packets per second, one by one.\n",
+	fmt.Fprintf(w, "Saturated: %d packets in a row on each flow, and %.1f times as many as are delivered, so that some are always lost. Paced: %.0f packets per second, one by one.\n",
 		saturatedBurst, overload, b.rate)
 	for _, f := range figures {
 		var rows []row
