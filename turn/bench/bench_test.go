@@ -247,6 +247,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("the table lacks %q:\n%s", want, &out)
 		}
 	}
+	if want := "at most 1.25 of the CPU time of forwarder: met in 0 of 1 rows, from 1.60 to 1.60"; !strings.Contains(out.String(), want) {
+		t.Errorf("the table does not judge %q:\n%s", want, &out)
+	}
 	if strings.Contains(out.String(), "NaN") {
 		t.Errorf("the table has values that are none:\n%s", &out)
 	}

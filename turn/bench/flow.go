@@ -24,24 +24,23 @@ type flow struct {
 // burst is a few datagrams that a socket sends in one call. Their payloads
 // share all but their beginnings, which keeps the load's memory in its cache.
 type burst struct {
-	fd       int
-	messages []message
-	vectors  []unix.Iovec
-	heads    []byte
-	headSize int // bytes of each head; the stamp is its end
+	fd      int
+	vectors []unix.Iovec // two for each datagram
+	heads   []byte
+	head    int // bytes of each head; the stamp is its end
+	size    int // bytes of each datagram
+	out     gather
 }
 
 func newBurst(fd, n int, header, tail []byte) *burst {
-	b := &burst{fd: fd, headSize: len(header) + stampSize}
-	b.messages = make([]message, n)
-	b.vectors = make([]unix.Iovec, 2*n)
-	b.heads = make([]byte, n*b.headSize)
-	for i := range b.messages {
-		head := b.heads[i*b.headSize : (i+1)*b.headSize]
+	b := &burst{fd: fd, head: len(header) + stampSize, vectors: make([]unix.Iovec, 2*n)}
+	b.size = b.head + len(tail)
+	b.heads = make([]byte, n*b.head)
+	for i := range n {
+		head := b.heads[i*b.head : (i+1)*b.head]
 		copy(head, header)
 		b.vectors[2*i] = unix.Iovec{Base: &head[0], Len: uint64(len(head))}
 		b.vectors[2*i+1] = unix.Iovec{Base: &tail[0], Len: uint64(len(tail))}
-		b.messages[i].header.Iov, b.messages[i].header.Iovlen = &b.vectors[2*i], 2
 	}
 	return b
 }
@@ -50,10 +49,10 @@ func newBurst(fd, n int, header, tail []byte) *burst {
 // the kernel took.
 func (b *burst) send(s stamp, n int) int {
 	for i := range n {
-		s.put(b.heads[(i+1)*b.headSize-stampSize:])
+		s.put(b.heads[(i+1)*b.head-stampSize:])
 		s.seq++
 	}
-	return sendAll(b.fd, b.messages[:n])
+	return n * b.out.sendTrain(b.fd, nil, b.vectors[:2*n], b.size)
 }
 
 // openFlows makes the flows of a cell: sockets, allocations, permissions,

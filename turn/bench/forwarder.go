@@ -22,10 +22,7 @@ const (
 	helloSize = 16 + 6 // with an address and port
 
 	forwardBatch  = 64
-	forwardBuffer = 2048
-	// maxSegments and maxSegmented bound one send with UDP_SEGMENT.
-	maxSegments  = 64
-	maxSegmented = 65000 // bytes
+	forwardBuffer = 2048 // bytes, of one datagram
 )
 
 type forwarder struct {
@@ -138,57 +135,4 @@ func hello(addr netip.AddrPort) []byte {
 
 func addrKey(a *unix.RawSockaddrInet4) uint64 {
 	return uint64(*(*uint32)(unsafe.Pointer(&a.Addr)))<<16 | uint64(a.Port)
-}
-
-// gather sends several datagrams to one destination in as few calls as
-// UDP_SEGMENT allows: all of one call have the same size, but the last may be
-// shorter.
-type gather struct {
-	header  unix.Msghdr
-	control [24]byte
-}
-
-func (g *gather) send(fd int, to *unix.RawSockaddrInet4, datagrams []unix.Iovec) {
-	for len(datagrams) > 0 {
-		n := train(datagrams)
-		g.sendTrain(fd, to, datagrams[:n])
-		datagrams = datagrams[n:]
-	}
-}
-
-// train is how many of the first datagrams one call may send.
-func train(datagrams []unix.Iovec) int {
-	size, total := datagrams[0].Len, datagrams[0].Len
-	n := 1
-	for n < len(datagrams) && n < maxSegments {
-		next := datagrams[n].Len
-		if next > size || total+next > maxSegmented {
-			break
-		}
-		total += next
-		n++
-		if next < size {
-			break
-		}
-	}
-	return n
-}
-
-// sendTrain drops what the kernel does not take: it is full, and a relay would
-// drop it too.
-func (g *gather) sendTrain(fd int, to *unix.RawSockaddrInet4, datagrams []unix.Iovec) {
-	h := &g.header
-	*h = unix.Msghdr{Iov: &datagrams[0], Iovlen: uint64(len(datagrams))}
-	if to != nil {
-		h.Name, h.Namelen = (*byte)(unsafe.Pointer(to)), unix.SizeofSockaddrInet4
-	}
-	if len(datagrams) > 1 {
-		c := (*unix.Cmsghdr)(unsafe.Pointer(&g.control[0]))
-		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-		c.SetLen(unix.CmsgLen(2))
-		binary.NativeEndian.PutUint16(g.control[unix.CmsgLen(0):], uint16(datagrams[0].Len))
-		h.Control = &g.control[0]
-		h.SetControllen(unix.CmsgSpace(2))
-	}
-	_, _, _ = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), unix.MSG_DONTWAIT)
 }

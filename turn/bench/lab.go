@@ -41,8 +41,12 @@ type host struct {
 	nl *netlink.Handle
 }
 
+// anyCore leaves packets to the core that sent them.
+const anyCore = -1
+
 // newLab has the packets to the server handled on serverCore and those to the
 // others on loadCore, so that what the kernel does is charged to the right one.
+// With anyCore for the load, the server's core does the others' receiving, too.
 func newLab(serverCore, loadCore int) (l *lab, err error) {
 	l = &lab{}
 	defer func() {
@@ -112,6 +116,9 @@ func (h *host) wire(name string, far *host, near, end netip.Addr, nearCore, farC
 	if err := far.up("server", end, farCore); err != nil {
 		return err
 	}
+	if err := far.cutTrains("server"); err != nil {
+		return err
+	}
 	if err := far.nl.RouteAdd(&netlink.Route{Gw: near.AsSlice()}); err != nil {
 		return fmt.Errorf("add default route: %w", err)
 	}
@@ -141,9 +148,26 @@ func (h *host) up(name string, addr netip.Addr, core int) error {
 	return h.steer(name, core)
 }
 
+// cutTrains has a card send the datagrams of one call (UDP_SEGMENT) each for
+// itself: a server must not get them as the load's kernel had them. They still
+// come with one interrupt, as from a card under load.
+func (h *host) cutTrains(name string) error {
+	link, err := h.nl.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	if err := h.nl.LinkSetGSOMaxSegs(link, 1); err != nil {
+		return fmt.Errorf("have %s cut trains: %w", name, err)
+	}
+	return nil
+}
+
 // steer has what arrives on a card handled on one core. /sys shows the cards of
 // the namespace it was mounted in, so a thread mounts it for itself and ends.
 func (h *host) steer(name string, core int) error {
+	if core == anyCore {
+		return nil
+	}
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread's mounts end with it

@@ -35,7 +35,7 @@ type bench struct {
 	rate                 float64       // of paced rows, packets per second
 	allocations          int           // idle, to measure memory; 0: do not, nor how fast they are made
 	only, servers, perf  string
-	quiet                bool
+	quiet, steer         bool
 	nice                 int // of the servers and the load
 
 	lab         *lab
@@ -58,6 +58,7 @@ func main() {
 	flag.StringVar(&b.perf, "perf", "", "record profiles of the server's core with perf into files whose names begin so")
 	flag.IntVar(&b.nice, "nice", 0, "the scheduling priority of servers and load; -15 holds its own on a machine with other work")
 	quick := flag.Bool("quick", false, "three rounds of half a second")
+	flag.BoolVar(&b.steer, "steer", true, "have what servers send received on the load's core; it costs the server an interrupt between cores, dear on virtual machines. Otherwise the server's core receives it")
 	flag.BoolVar(&b.quiet, "quiet", false, "no progress")
 	flag.Parse()
 	b.lasts = time.Duration(*seconds * float64(time.Second))
@@ -80,13 +81,22 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := b.prepare(); err != nil {
 		return err
 	}
-	if b.lab, err = newLab(b.serverCore, b.loadCore); err != nil {
+	farCore := b.loadCore
+	if !b.steer {
+		farCore = anyCore
+	}
+	if b.lab, err = newLab(b.serverCore, farCore); err != nil {
 		return err
 	}
 	defer b.lab.close()
 	if err := prioritize(os.Getpid(), b.nice); err != nil {
 		return err
 	}
+	note, restore, err := allowBuffers()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
 	start := time.Now()
 	r := newResults()
 	for round := range b.rounds {
@@ -95,6 +105,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	b.print(os.Stdout, r, time.Since(start))
+	if note != "" {
+		fmt.Fprintln(os.Stdout, note)
+	}
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (b *bench) measureOnce(ctx context.Context, c contestant, cell cell) (t tra
 	}
 	runtime.GC() // there is none by itself
 	stopProfile := func() error { return nil }
-	t, err = l.measure(ctx, m, warmTime, b.lasts, func() { stopProfile = b.profile(c, cell) })
+	t, err = l.measure(ctx, m, warmTime, b.lasts, func() { stopProfile = b.profile(ctx, c, cell) })
 	if profileErr := stopProfile(); err == nil {
 		err = profileErr
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,10 +96,10 @@ func (b *bench) start(ctx context.Context, c contestant) (*server, error) {
 // which children inherit.
 func prioritize(pid, nice int) error {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "autogroup")
-	if _, err := os.Stat(path); nice == 0 || err != nil {
-		return nil //nolint:nilerr // nothing is grouped
+	if nice == 0 {
+		return nil
 	}
-	if err := os.WriteFile(path, []byte(strconv.Itoa(nice)), 0); err != nil {
+	if err := os.WriteFile(path, []byte(strconv.Itoa(nice)), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("set the priority of a session: %w", err)
 	}
 	return nil

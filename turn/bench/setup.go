@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -49,7 +50,7 @@ func (b *bench) setup(ctx context.Context, c contestant, into *setups) (err erro
 	defer stop()
 	var made atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	sockets := make(chan *net.UDPConn)
+	sockets := make(chan net.Conn)
 	g.Go(func() error { return b.dial(ctx, sockets) })
 	user := c.login()
 	for range setupClients {
@@ -57,7 +58,7 @@ func (b *bench) setup(ctx context.Context, c contestant, into *setups) (err erro
 	}
 	u, n, err := b.meterSetups(ctx, m, &made)
 	stop()
-	if workErr := g.Wait(); workErr != nil {
+	if workErr := g.Wait(); workErr != nil && !errors.Is(workErr, context.Canceled) {
 		err = workErr
 	}
 	if err != nil {
@@ -93,14 +94,14 @@ func (b *bench) meterSetups(ctx context.Context, m *meter, made *atomic.Int64) (
 // dial hands out sockets until ctx ends, each on a port that was not used
 // before: pion ends a new allocation when its port comes back too soon, and
 // coturn refuses it.
-func (b *bench) dial(ctx context.Context, sockets chan<- *net.UDPConn) error {
+func (b *bench) dial(ctx context.Context, sockets chan<- net.Conn) error {
 	return b.lab.client.do(func() error {
 		for port := firstPort; ; port++ {
 			if port > lastPort {
 				port = firstPort
 			}
-			local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientAddr, uint16(port)))
-			socket, err := net.DialUDP("udp4", local, net.UDPAddrFromAddrPort(serverListen))
+			dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientAddr, uint16(port)))}
+			socket, err := dialer.DialContext(ctx, "udp4", serverListen.String())
 			if err != nil {
 				return err
 			}
@@ -115,7 +116,7 @@ func (b *bench) dial(ctx context.Context, sockets chan<- *net.UDPConn) error {
 }
 
 // setUpAndDown makes allocations until ctx ends.
-func (b *bench) setUpAndDown(ctx context.Context, user login, sockets <-chan *net.UDPConn, made *atomic.Int64) error {
+func (b *bench) setUpAndDown(ctx context.Context, user login, sockets <-chan net.Conn, made *atomic.Int64) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -140,5 +141,3 @@ func makeAndEnd(c *controlClient) error {
 	}
 	return c.free()
 }
-
-var _ conn = (*net.UDPConn)(nil)
