@@ -186,8 +186,10 @@ func (g *gate) begun(a *allocation) {
 		if relay == nil {
 			continue
 		}
-		// Fails only when the relay stops, where nothing is read anyway.
-		_ = g.server.loopFor(a.link).Add(relay.socket, relay)
+		if err := g.server.loopFor(a.link).Add(relay.socket, relay); err != nil {
+			g.server.failures.Warn("relay socket not read", "remote", a.client, "user", a.user, "err", err)
+			a.lifetime, r.lifetime = 0, 0
+		}
 	}
 	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", a.link.transport())
 	if g.server.isRevoked(a) { // since it was authenticated

@@ -125,7 +125,9 @@ func (g *gate) end(a *allocation, expired bool) {
 // run answers requests until ctx is cancelled, and ends all allocations. The
 // pion server is made for the first request that needs one.
 func (g *gate) run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { close(g.stopped) })()
+	stop := sync.OnceFunc(func() { close(g.stopped) })
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
 	for g.request.state != requestReady {
 		if !g.next() {
 			return nil

@@ -77,6 +77,9 @@ func (s *site) attach(name string, p netip.Prefix) {
 	if !slices.Contains(s.networks, network) {
 		s.networks = append(s.networks, network)
 	}
+	if addr.Is6() && p.Bits() < 127 {
+		s.own[network.Addr()] = true // the subnet-router anycast address (RFC 4291 §2.6.1)
+	}
 	if addr.Is4() && p.Bits() < 31 { // RFC 3021: a /31 has no broadcast address
 		s.broadcasts[network.Addr()] = true
 		s.broadcasts[lastOf(network)] = true

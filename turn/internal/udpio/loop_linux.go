@@ -52,12 +52,16 @@ func NewLoop(c *Counters) (*Loop, error) {
 // Add has the loop read s and give what comes to h, until s is closed. A socket
 // is added to one loop once.
 func (l *Loop) Add(s *Socket, h Handler) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || s.closed.Load() {
+	if s == nil || !s.acquire() { // Close must not free the number meanwhile
 		return os.ErrClosed
 	}
-	s.loop, s.handler = l, h
+	defer s.release()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return os.ErrClosed
+	}
+	s.handler = h
 	if n := len(l.free); n > 0 {
 		s.slot, l.free = l.free[n-1], l.free[:n-1]
 		l.sockets[s.slot] = s
@@ -70,6 +74,11 @@ func (l *Loop) Add(s *Socket, h Handler) error {
 		l.forgetLocked(s)
 		return os.NewSyscallError("epoll_ctl", err)
 	}
+	s.loop.Store(l)
+	if s.closed.Load() { // it may not have seen the loop
+		l.takeOutLocked(s)
+		return os.ErrClosed
+	}
 	return nil
 }
 
@@ -77,6 +86,10 @@ func (l *Loop) Add(s *Socket, h Handler) error {
 func (l *Loop) forget(s *Socket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.takeOutLocked(s)
+}
+
+func (l *Loop) takeOutLocked(s *Socket) {
 	if !l.closed && l.sockets[s.slot] == s {
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil)
 		l.forgetLocked(s)

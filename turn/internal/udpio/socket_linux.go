@@ -26,7 +26,7 @@ type Socket struct {
 
 	overflowed uint32 // the kernel's count; the loop's alone
 
-	loop    *Loop // set by Loop.Add, under the loop's mutex
+	loop    atomic.Pointer[Loop] // set by Loop.Add
 	slot    uint32
 	handler Handler
 }
@@ -73,6 +73,10 @@ func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
 	// Datagrams that the network card or the sender's kernel has kept together
 	// come together (UDP GRO, since Linux 5.0).
 	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	// Before Linux 4.18 a train would leave as one datagram, without an error.
+	if _, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
+		s.noGSO.Store(true)
+	}
 	s.size(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer)
 	s.size(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, o.SendBuffer)
 	if err := unix.Bind(s.fd, sockaddrOf(at)); err != nil {
@@ -156,8 +160,8 @@ func (s *Socket) Close() {
 	if s.closed.Swap(true) {
 		return
 	}
-	if s.loop != nil {
-		s.loop.forget(s)
+	if l := s.loop.Load(); l != nil {
+		l.forget(s)
 	}
 	s.release()
 }
