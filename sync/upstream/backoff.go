@@ -1,0 +1,40 @@
+package upstream
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Waiting between attempts to connect: full jitter, so that two thousand boxes
+// whose cloud has restarted come back one after the other.
+const (
+	backoffFirst = time.Second
+	backoffMost  = 2 * time.Minute
+)
+
+// backoff counts attempts that failed in a row.
+type backoff struct{ failed int }
+
+// next is how long to wait before the next attempt: anything up to a bound that
+// doubles from one second to two minutes.
+func (b *backoff) next() time.Duration {
+	bound := backoffMost
+	if b.failed < 7 {
+		bound = min(bound, backoffFirst<<b.failed)
+	}
+	b.failed++
+	return rand.N(bound) + 1
+}
+
+func (b *backoff) reset() { b.failed = 0 }
+
+// sleep waits for d, or until ctx ends or wake has something; wake may be nil.
+func sleep(done <-chan struct{}, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+	case <-wake:
+	}
+}

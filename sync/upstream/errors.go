@@ -1,0 +1,103 @@
+package upstream
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// problem is why the box does not reach the cloud: what is wrong and what
+// somebody can do about it. Both are for people.
+type problem struct {
+	what, todo string
+	err        error         // nil: nothing more to tell
+	after      time.Duration // not before, when the cloud says so
+	blocked    bool          // WebSockets may be what does not come through
+}
+
+func (p *problem) Error() string {
+	text := p.what
+	if p.err != nil {
+		text += ": " + p.err.Error()
+	}
+	if p.todo != "" {
+		text += "; " + p.todo
+	}
+	return text
+}
+
+func (p *problem) Unwrap() error { return p.err }
+
+// errNotTheCloud is what an answer without the cloud's signature gives.
+var errNotTheCloud = errors.New("whoever answers at this address does not have the cloud's key")
+
+// dialError says what a failed attempt to connect means.
+func dialError(err error) error {
+	var dns *net.DNSError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	text := err.Error()
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case strings.Contains(text, "Proxy Authentication Required"):
+		return &problem{what: "the proxy wants a user and a password", todo: "write them into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT of the service", err: nil}
+	case strings.Contains(text, "proxy: unknown scheme"):
+		return &problem{what: "the proxy's address is of a kind that is not supported", todo: "write HTTPS_PROXY=http://HOST:PORT", err: err}
+	case errors.As(err, &dns):
+		return &problem{what: "the name " + dns.Name + " is not found", todo: "check the name server of the box, or upstream.url", err: nil}
+	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host):
+		return &problem{what: "the certificate at this address is not to be trusted", err: err, todo: "if a proxy of the site ends TLS, name its authority in upstream.ca"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &problem{what: "nothing listens at this address", todo: "check that the cloud node runs, or upstream.url", err: err}
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return &problem{what: "there is no route to this address", todo: "check the network of the box", err: err}
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return &problem{what: "no answer within " + dialTimeout.String(), todo: "check firewalls between box and cloud", blocked: true}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return &problem{what: "the connection was cut while it was made", err: err, blocked: true}
+	}
+	return &problem{what: "connect", err: err, blocked: true}
+}
+
+// refusedBy says what an answer other than the expected one means.
+func refusedBy(answer *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 512))
+	said := strings.TrimSpace(strings.ToValidUTF8(string(body), "?"))
+	p := &problem{what: fmt.Sprintf("the answer is %s", answer.Status), after: retryAfter(answer.Header)}
+	if said != "" {
+		p.err = errors.New(said)
+	}
+	switch answer.StatusCode {
+	case http.StatusUnauthorized:
+		p.what, p.todo = "the cloud does not accept this box", "if its clock is right, join it again with `signalbox join`"
+	case http.StatusForbidden:
+		p.what, p.todo = "the cloud refuses this box", "ask who runs the cloud whether it was revoked; a new token joins it again"
+		p.blocked = answer.Header.Get(cloudHeader) == ""
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		p.what = "the cloud is busy"
+	case http.StatusNotFound:
+		p.todo = "check upstream.url: the cloud node serves /sync there"
+	default:
+		p.blocked = true
+	}
+	return p
+}
+
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, 10*time.Minute)
+}
