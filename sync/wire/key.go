@@ -8,13 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/binary"
-	"errors"
 	"fmt"
 )
-
-// ErrKey is returned for a key that is neither Ed25519 nor ECDSA on P-256.
-var ErrKey = errors.New("want an Ed25519 key or an ECDSA key on P-256")
 
 // CheckKey returns ErrKey unless boxes may have such a key.
 func CheckKey(public crypto.PublicKey) error {
@@ -28,18 +23,7 @@ func CheckKey(public crypto.PublicKey) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("got a key of type %T, %w", public, ErrKey)
-}
-
-// KeyID is how batches and the registry call a key: the first 8 bytes of the
-// SHA-256 of its SubjectPublicKeyInfo.
-func KeyID(public crypto.PublicKey) (uint64, error) {
-	der, err := MarshalKey(public)
-	if err != nil {
-		return 0, err
-	}
-	sum := sha256.Sum256(der)
-	return binary.BigEndian.Uint64(sum[:]), nil
+	return fmt.Errorf("%w: got a %T, want an Ed25519 key or an ECDSA key on P-256", ErrKey, public)
 }
 
 // MarshalKey is the key's SubjectPublicKeyInfo in DER.
