@@ -27,14 +27,3 @@ func (b *backoff) next() time.Duration {
 }
 
 func (b *backoff) reset() { b.failed = 0 }
-
-// sleep waits for d, or until ctx ends or wake has something; wake may be nil.
-func sleep(done <-chan struct{}, d time.Duration, wake <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-done:
-	case <-wake:
-	}
-}

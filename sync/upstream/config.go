@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"signalbox/sync/wire"
 )
 
 // Config is the [upstream] section and what New needs beside it. A zero field
@@ -31,20 +34,16 @@ type Config struct {
 	OutboxBytes int64 `toml:"outbox_bytes"`
 
 	Dir      string                                `toml:"-"` // the box's data folder
+	SiteKey  []byte                                `toml:"-"` // what stays here and turns names into ids
 	Version  string                                `toml:"-"` // of the program
 	Proxy    func(*http.Request) (*url.URL, error) `toml:"-"` // nil: HTTPS_PROXY and NO_PROXY of the environment
 	Source   Source                                `toml:"-"`
 	Commands Commands                              `toml:"-"` // nil: none are carried out
 	Controls Controls                              `toml:"-"` // nil: nothing of the box can be set by a policy
 	Logger   *slog.Logger                          `toml:"-"` // nil: discard
-}
 
-// Levels of privacy; what each lets through is in package wire.
-const (
-	LevelMinimal = "minimal"
-	LevelDefault = "default"
-	LevelNamed   = "named"
-)
+	open func(dir, ca string) (Identity, error) // nil: that of package identity
+}
 
 // Bounds of the settings.
 const (
@@ -57,7 +56,7 @@ const (
 
 // Default is the configuration of an empty [upstream] section.
 func Default() Config {
-	return Config{Level: LevelDefault, FrameEvery: time.Minute, OutboxBytes: 64 << 20}
+	return Config{Level: string(wire.Default), FrameEvery: time.Minute, OutboxBytes: 64 << 20}
 }
 
 func (c Config) withDefaults() Config {
@@ -73,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Proxy == nil {
 		c.Proxy = http.ProxyFromEnvironment
+	}
+	if c.open == nil {
+		c.open = openIdentity
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -95,7 +97,7 @@ func (c Config) Validate() error {
 	if len(c.URL) > maxURLs {
 		fault("url", "got %d addresses, want at most %d", len(c.URL), maxURLs)
 	}
-	if !isLevel(c.Level) {
+	if _, err := wire.ParsePrivacy(c.Level); err != nil {
 		fault("level", `got %.80q, want minimal, default or named`, c.Level)
 	}
 	if c.FrameEvery < minFrameEvery || c.FrameEvery > maxFrameEvery {
@@ -122,10 +124,6 @@ func (c Config) Check() error {
 	return err
 }
 
-func isLevel(level string) bool {
-	return level == LevelMinimal || level == LevelDefault || level == LevelNamed
-}
-
 // checkURL accepts https://HOST[:PORT], and http for a cloud on this machine.
 func checkURL(text string) error {
 	u, err := url.Parse(text)
@@ -145,7 +143,7 @@ func readPool(file string) (pem []byte, err error) {
 	if pem, err = os.ReadFile(file); err != nil {
 		return nil, err
 	}
-	if !poolOf(pem) {
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, errors.New("no certificate in it")
 	}
 	return pem, nil

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"signalbox/sync/wire"
 )
 
 // problem is why the box does not reach the cloud: what is wrong and what
@@ -83,7 +85,7 @@ func refusedBy(answer *http.Response) error {
 		p.what, p.todo = "the cloud does not accept this box", "if its clock is right, join it again with `signalbox join`"
 	case http.StatusForbidden:
 		p.what, p.todo = "the cloud refuses this box", "ask who runs the cloud whether it was revoked; a new token joins it again"
-		p.blocked = answer.Header.Get(cloudHeader) == ""
+		p.blocked = !fromCloud(answer)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		p.what = "the cloud is busy"
 	case http.StatusNotFound:
@@ -93,6 +95,9 @@ func refusedBy(answer *http.Response) error {
 	}
 	return p
 }
+
+// fromCloud tells an answer of the cloud from one of a proxy on the way.
+func fromCloud(answer *http.Response) bool { return answer.Header.Get(wire.CloudProofHeader) != "" }
 
 func retryAfter(h http.Header) time.Duration {
 	seconds, err := strconv.Atoi(h.Get("Retry-After"))

@@ -20,9 +20,8 @@ type meter struct {
 // what was sent before it gives the connection up.
 const unackedMost = 40 * time.Second
 
-// dial opens a metered TCP connection, which ends with ctx. Keep-alive probes of
-// the kernel would cost more than all frames of an idle box: the link has pings
-// of its own.
+// dial opens a metered TCP connection. Keep-alive probes of the kernel would
+// cost more than all frames of an idle box: the link has pings of its own.
 func (m *meter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error {
 		setUserTimeout(raw, unackedMost)
@@ -32,15 +31,12 @@ func (m *meter) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	c := &meteredConn{Conn: conn, meter: m}
-	c.release = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	return c, nil
+	return &meteredConn{Conn: conn, meter: m}, nil
 }
 
 type meteredConn struct {
 	net.Conn
-	meter   *meter
-	release func() bool // takes the connection from the context that it was dialled with
+	meter *meter
 }
 
 func (c *meteredConn) Read(p []byte) (int, error) {
@@ -57,9 +53,4 @@ func (c *meteredConn) Write(p []byte) (int, error) {
 	c.meter.sent.Add(uint64(n))
 	c.meter.bucket.debit(n)
 	return n, err
-}
-
-func (c *meteredConn) Close() error {
-	c.release()
-	return c.Conn.Close()
 }

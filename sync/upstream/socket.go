@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,17 +18,15 @@ import (
 
 // socket is the way over a WebSocket: a connection to the broker in a tunnel.
 type socket struct {
+	*ending
 	nc    *nats.Conn
 	box   wire.BoxID
 	meter *meter
 	out   chan event
-	acks  string // prefix of reply subjects of batches
+	acks  string // prefix of reply subjects of batches, before their last sequence number
 	asks  string // reply subject of an Ask
 
-	mu    sync.Mutex
-	next  uint64            // names the next batch's reply subject
-	waits map[string]uint64 // last sequence number by it
-	over  error
+	probes sync.WaitGroup
 }
 
 // pingEvery keeps proxies from taking the link for unused.
@@ -35,7 +34,7 @@ const pingEvery = 2 * time.Minute
 
 // openSocket connects through t, which it closes when that fails.
 func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
-	s := &socket{box: box, meter: m, out: make(chan event, maxEvents), waits: map[string]uint64{}}
+	s := &socket{box: box, meter: m, out: make(chan event, maxEvents), ending: newEnding()}
 	s.acks, s.asks = box.InboxPrefix()+".ack.", box.InboxPrefix()+".ask"
 	nc, err := nats.Connect("nats://tunnel",
 		nats.SetCustomDialer(oneConn{t}), nats.SkipHostLookup(), nats.IgnoreDiscoveredServers(),
@@ -44,7 +43,7 @@ func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
 		nats.NoReconnect(), nats.ReconnectBufSize(-1), nats.Timeout(dialTimeout), nats.WriteBufferSize(4<<10),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(1), nats.FlusherTimeout(writeTimeout),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.fault(err) }),
-		nats.ClosedHandler(func(nc *nats.Conn) { s.ended(nc.LastError()) }))
+		nats.ClosedHandler(func(nc *nats.Conn) { s.end(closedBy(nc, t)) }))
 	if err != nil {
 		_ = t.Close()
 		return nil, fmt.Errorf("connect through the tunnel: %w", err)
@@ -61,6 +60,17 @@ func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
 	return s, nil
 }
 
+// closedBy is why a connection ended, in the words of the gateway if it had any.
+func closedBy(nc *nats.Conn, t *tunnel) error {
+	if told := t.farewell.Load(); told != nil {
+		return *told
+	}
+	if err := nc.LastError(); err != nil {
+		return err
+	}
+	return errClosed
+}
+
 // oneConn dials a connection that is there already, once.
 type oneConn struct{ net.Conn }
 
@@ -72,26 +82,27 @@ func (s *socket) events() <-chan event { return s.out }
 
 func (s *socket) sound() time.Time { return time.Unix(0, s.meter.heard.Load()) }
 
-func (s *socket) close() { s.nc.Close() }
+// probe sends a ping of the broker's protocol; the pong is a sound.
+func (s *socket) probe() {
+	s.probes.Go(func() { _ = s.nc.FlushTimeout(probeAfter) }) // a link without a pong is found by its silence
+}
+
+func (s *socket) close() {
+	s.nc.Close()
+	s.probes.Wait()
+	<-s.done()
+}
 
 func (s *socket) send(_ context.Context, b *parcel) error {
-	s.mu.Lock()
-	s.next++
-	reply := fmt.Sprintf("%s%d", s.acks, s.next)
-	s.waits[reply] = b.last
-	s.mu.Unlock()
-	m := &nats.Msg{Subject: s.box.FramesSubject(), Reply: reply, Data: b.data, Header: nats.Header{nats.MsgIdHdr: {b.id}}}
+	m := &nats.Msg{Subject: s.box.FramesSubject(), Reply: s.acks + strconv.FormatUint(b.last, 10), Data: b.data, Header: nats.Header{nats.MsgIdHdr: {b.id}}}
 	return s.nc.PublishMsg(m)
 }
 
 // onAck reads what the stream answers to a batch (JetStream's PubAck).
 func (s *socket) onAck(m *nats.Msg) {
-	s.mu.Lock()
-	last, ok := s.waits[m.Subject]
-	delete(s.waits, m.Subject)
-	s.mu.Unlock()
-	if !ok {
-		return
+	last, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.acks), 10, 64)
+	if err != nil {
+		return // nothing of ours asked for it
 	}
 	var ack struct {
 		Stream string `json:"stream"`
@@ -133,7 +144,7 @@ func (s *socket) onStanding(m *nats.Msg) {
 	}
 	st, err := wire.ParseStanding(m.Data)
 	if err != nil {
-		s.ended(fmt.Errorf("standing from the cloud: %w", err))
+		s.end(fmt.Errorf("standing from the cloud: %w", err))
 		return
 	}
 	s.tell(event{standing: st})
@@ -168,25 +179,6 @@ func (s *socket) tell(e event) {
 // permissions means that the cloud and the box disagree about who it is.
 func (s *socket) fault(err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) || strings.Contains(err.Error(), "ermissions") {
-		s.ended(fmt.Errorf("the broker refuses it: %w", err))
-	}
-}
-
-// ended notes the end once, and says so ahead of what may fill the events.
-func (s *socket) ended(err error) {
-	if err == nil {
-		err = errClosed
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over != nil {
-		return
-	}
-	s.over = err
-	select {
-	case s.out <- event{err: err}:
-	default: // full: one event gives way to the last there will be
-		<-s.out
-		s.out <- event{err: err}
+		s.end(fmt.Errorf("the broker refuses it: %w", err))
 	}
 }

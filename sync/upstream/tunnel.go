@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -28,9 +28,10 @@ const (
 // each write is a binary message, reads see the messages as one stream.
 type tunnel struct {
 	*websocket.Conn
-	session string // what the broker knows it by
-	message io.Reader
-	writing sync.Mutex // nats.go writes from several goroutines
+	session  string // what the broker knows it by
+	message  io.Reader
+	writing  sync.Mutex            // nats.go writes from several goroutines
+	farewell atomic.Pointer[error] // what the gateway said at the end
 }
 
 // dialTunnel shows the cloud who the box is, the cloud shows who it is, and from
@@ -69,24 +70,32 @@ func (d *dialer) dialTunnel(ctx context.Context, endpoint *url.URL) (*tunnel, er
 func (d *dialer) handshake(ctx context.Context, target *url.URL, header http.Header) (*websocket.Conn, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var conns []*meteredConn
+	var under atomic.Pointer[net.Conn]
 	ws := websocket.Dialer{
 		Proxy: d.proxy, TLSClientConfig: d.tls(), Subprotocols: []string{wire.TunnelSubprotocol},
 		ReadBufferSize: tunnelBuffer, WriteBufferSize: tunnelBuffer,
-		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := d.meter.dial(ctx, network, addr)
+		NetDialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+			conn, err = d.meter.dial(ctx, network, addr)
 			if err == nil {
-				conns = append(conns, conn.(*meteredConn))
+				under.Store(&conn)
 			}
 			return conn, err
 		},
 	}
+	// The library ends waiting for an answer at the deadline, not with ctx.
+	release := context.AfterFunc(ctx, func() {
+		if conn := under.Load(); conn != nil {
+			_ = (*conn).Close()
+		}
+	})
 	conn, answer, err := ws.DialContext(ctx, target.String(), header)
 	if err != nil {
+		release()
 		return nil, answer, dialError(err)
 	}
-	for _, c := range conns {
-		c.release()
+	if !release() { // ctx has ended in this moment
+		_ = conn.Close()
+		return nil, nil, ctx.Err()
 	}
 	return conn, answer, nil
 }
@@ -101,6 +110,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 		if t.message == nil {
 			kind, r, err := t.NextReader()
 			if err != nil {
+				t.ended(err)
 				return 0, err
 			}
 			if kind != websocket.BinaryMessage {
@@ -117,6 +127,29 @@ func (t *tunnel) Read(p []byte) (int, error) {
 		}
 	}
 }
+
+// ended keeps what the gateway gave as its reason.
+func (t *tunnel) ended(err error) {
+	var told *websocket.CloseError
+	if !errors.As(err, &told) || told.Code == websocket.CloseAbnormalClosure {
+		return
+	}
+	p := &problem{what: "the cloud ended the connection", err: errors.New(told.Text)}
+	if told.Text == "" {
+		p.err = told
+	}
+	switch told.Code {
+	case wire.CloseRevoked:
+		p.what, p.todo, p.after = "the cloud has revoked this box", "ask who runs it; a new token joins the box again", revokedPause
+	case wire.CloseEnded:
+		p.what = "the box's certificate has ended"
+	}
+	err = p
+	t.farewell.Store(&err)
+}
+
+// revokedPause is how long a revoked box leaves the cloud alone.
+const revokedPause = 10 * time.Minute
 
 // Write sends p as one message.
 func (t *tunnel) Write(p []byte) (int, error) {
@@ -139,6 +172,3 @@ func (t *tunnel) SetDeadline(at time.Time) error {
 
 // SetWriteDeadline does nothing: every write has a deadline of its own.
 func (t *tunnel) SetWriteDeadline(time.Time) error { return nil }
-
-// tls is what the WebSocket and POST trust.
-func (d *dialer) tls() *tls.Config { return d.identity.TLS() }

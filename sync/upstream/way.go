@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"signalbox/sync/wire"
@@ -24,15 +25,20 @@ type way interface {
 	ask(a wire.Ask) error
 	live(l wire.Live) error
 	events() <-chan event
+	// probe has the other side make a sound.
+	probe()
 	// sound is when the other side was heard last.
 	sound() time.Time
+	// done is closed when the way has ended; err then says why.
+	done() <-chan struct{}
+	err() error
 	close()
 }
 
 // parcel is an encoded batch.
 type parcel struct {
 	last uint64
-	id   string // the same for the same frames: the broker passes over what it has
+	id   string // the broker passes over what comes again under the same one
 	data []byte
 }
 
@@ -41,7 +47,6 @@ type event struct {
 	acked    *receipt
 	nudge    *wire.Nudge
 	standing *wire.Standing
-	err      error // the way has ended, and why
 }
 
 // receipt tells that the broker has a batch, or why not.
@@ -52,6 +57,27 @@ type receipt struct {
 
 // errClosed ends a way that was closed from the other side without a word.
 var errClosed = errors.New("the cloud closed the connection")
+
+// ending is the end of a way, which comes once.
+type ending struct {
+	once  sync.Once
+	over  chan struct{}
+	cause error
+}
+
+func newEnding() *ending { return &ending{over: make(chan struct{})} }
+
+func (e *ending) done() <-chan struct{} { return e.over }
+
+// err is why it ended; only after done.
+func (e *ending) err() error { return e.cause }
+
+func (e *ending) end(cause error) {
+	e.once.Do(func() {
+		e.cause = cause
+		close(e.over)
+	})
+}
 
 // maxEvents bounds what has come and is not yet looked at: an ack for each
 // batch under way, and what the cloud says of itself.
