@@ -13,10 +13,10 @@ import (
 	"fmt"
 )
 
-// ErrKey is returned for a key that is neither Ed25519 nor ECDSA on P-256.
-var ErrKey = errors.New("want an Ed25519 key or an ECDSA key on P-256")
+// ErrKeyKind is returned for a key that is neither Ed25519 nor ECDSA on P-256.
+var ErrKeyKind = errors.New("want an Ed25519 key or an ECDSA key on P-256")
 
-// CheckKey returns ErrKey unless boxes may have such a key.
+// CheckKey returns ErrKeyKind unless boxes may have such a key.
 func CheckKey(public crypto.PublicKey) error {
 	switch k := public.(type) {
 	case ed25519.PublicKey:
@@ -28,7 +28,7 @@ func CheckKey(public crypto.PublicKey) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("got a key of type %T, %w", public, ErrKey)
+	return fmt.Errorf("got a key of type %T, %w", public, ErrKeyKind)
 }
 
 // KeyID is how batches and the registry call a key: the first 8 bytes of the
