@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -52,7 +53,11 @@ func (g *Registrar) serveJoin(w http.ResponseWriter, r *http.Request) {
 func (g *Registrar) tooOften(w http.ResponseWriter, wait time.Duration, r *http.Request) {
 	seconds := int(math.Ceil(wait.Seconds()))
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	g.refuse(w, &Refusal{ReasonTooOften, "too many attempts failed; try again in " + strconv.Itoa(seconds) + " seconds"}, "remote", r.RemoteAddr)
+	g.refuse(w, tooOften(seconds), "remote", r.RemoteAddr)
+}
+
+func tooOften(seconds int) *Refusal {
+	return &Refusal{ReasonTooOften, fmt.Sprintf("too many attempts failed; try again in %d seconds", seconds), nil}
 }
 
 // noteFailure makes those who guess wait. A fault of the cloud's own is nobody's guess.
@@ -97,7 +102,7 @@ func (g *Registrar) join(ctx context.Context, req *wire.JoinRequest, now time.Ti
 	box := wire.BoxID{Tenant: token.Tenant, Site: token.Site, Box: req.Box}
 	chain, err := g.cfg.Authority.issueBox(box, csr.public, now)
 	if err != nil {
-		return nil, err
+		return nil, internal(err)
 	}
 	err = g.cfg.Registry.ChangeBox(ctx, box, func(b *Box) error {
 		return b.join(req, csr, chain[0].NotAfter, now)

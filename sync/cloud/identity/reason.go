@@ -80,13 +80,21 @@ func (r Reason) status() int {
 // Refusal is why a box was refused.
 type Refusal struct {
 	Reason  Reason
-	Message string // for people
+	Message string // for people at the box
+	err     error  // for the log only; may be nil
 }
 
 func (r *Refusal) Error() string { return r.Message }
 
+// Unwrap gives what the box is not told.
+func (r *Refusal) Unwrap() error { return r.err }
+
 func refuse(reason Reason, format string, args ...any) error {
-	return &Refusal{reason, fmt.Sprintf(format, args...)}
+	return &Refusal{reason, fmt.Sprintf(format, args...), nil}
+}
+
+func internal(err error) error {
+	return &Refusal{ReasonInternal, "the cloud has a fault of its own; its log says which", err}
 }
 
 // refusal is err as a Refusal. An error that is none is the registry's.
@@ -94,7 +102,7 @@ func refusal(err error) *Refusal {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r
 	}
-	return &Refusal{ReasonRegistry, "the cloud cannot look into its registry now; try again in a minute"}
+	return &Refusal{ReasonRegistry, "the cloud cannot look into its registry now; try again in a minute", err}
 }
 
 // Stats count since start.

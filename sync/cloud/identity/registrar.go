@@ -72,11 +72,14 @@ func (g *Registrar) Stats() Stats { return g.count.stats() }
 // may mend comes with a nonce for it.
 func (g *Registrar) refuse(w http.ResponseWriter, why *Refusal, attrs ...any) {
 	g.count.refused[why.Reason].Add(1)
-	level := slog.LevelInfo
-	if why.Reason == ReasonNonceExpired || why.Reason == ReasonChainUnknown {
+	level, err := slog.LevelInfo, error(why)
+	switch {
+	case why.err != nil:
+		level, err = slog.LevelError, why.err
+	case why.Reason == ReasonNonceExpired || why.Reason == ReasonChainUnknown:
 		level = slog.LevelDebug // part of how it goes
 	}
-	g.cfg.Logger.Log(context.Background(), level, "box refused", append([]any{"reason", string(why.Reason), "err", why.Message}, attrs...)...)
+	g.cfg.Logger.Log(context.Background(), level, "box refused", append([]any{"reason", string(why.Reason), "err", err}, attrs...)...)
 	if why.Reason.status() == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", wire.Challenge(newNonce(g.nonceKey, g.cfg.now())))
 	}

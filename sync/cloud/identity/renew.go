@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -11,33 +10,28 @@ import (
 
 // serveRenew exchanges a box's certificate for a new one.
 func (g *Registrar) serveRenew(w http.ResponseWriter, r *http.Request) {
-	c, ok := g.caller(w, r, true)
+	c, ok := g.identify(w, r, true)
 	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), registryTimeout)
 	defer cancel()
 	answer, err := g.renew(ctx, c, r)
-	var body []byte
-	if err == nil {
-		body, err = json.Marshal(answer)
-	}
 	if err != nil {
-		g.refuse(w, refusal(err), "box", c.box.String(), "remote", r.RemoteAddr)
+		g.refuse(w, refusal(err), "box", c.Box.String(), "remote", r.RemoteAddr)
 		return
 	}
-	if g.prove(w, c, body) {
+	if c.answer(w, answer) {
 		g.count.renewed.Add(1)
-		writeBody(w, http.StatusOK, body)
 	}
 }
 
-func (g *Registrar) renew(ctx context.Context, c caller, r *http.Request) (*wire.RenewAnswer, error) {
+func (g *Registrar) renew(ctx context.Context, c *Caller, r *http.Request) (*wire.RenewAnswer, error) {
 	body, err := readBody(r)
 	if err != nil {
 		return nil, err
 	}
-	if !c.proof.Covers(body) {
+	if !c.Covers(body) {
 		return nil, refuse(ReasonDigest, "the proof does not cover the request's body: it was changed on its way")
 	}
 	req, err := wire.ParseRenewRequest(body)
@@ -45,15 +39,15 @@ func (g *Registrar) renew(ctx context.Context, c caller, r *http.Request) (*wire
 		return nil, refuse(ReasonMalformed, "%v", err)
 	}
 	a, now := g.cfg.Authority, g.cfg.now()
-	csr, err := parseCSR(req.CSR, "spiffe://"+a.Domain()+c.box.Path())
+	csr, err := parseCSR(req.CSR, "spiffe://"+a.Domain()+c.Box.Path())
 	if err != nil {
 		return nil, err
 	}
-	chain, err := a.issueBox(c.box, csr.public, now)
+	chain, err := a.issueBox(c.Box, csr.public, now)
 	if err != nil {
-		return nil, err
+		return nil, internal(err)
 	}
-	err = g.cfg.Registry.ChangeBox(ctx, c.box, func(b *Box) error {
+	err = g.cfg.Registry.ChangeBox(ctx, c.Box, func(b *Box) error {
 		if err := checkBox(c, b); err != nil {
 			return err // since we looked first
 		}

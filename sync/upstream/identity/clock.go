@@ -12,12 +12,12 @@ const trusted = 2 * time.Minute
 // signed word once there was one, and until then not earlier than what is known
 // to have been. The zero value is ready.
 type clock struct {
-	mu     sync.Mutex
-	floor  time.Time
-	cloud  time.Time     // what the cloud said last; zero: nothing yet
-	heard  time.Time     // and when, with a monotonic reading
-	skew   time.Duration // of the box's clock to the cloud's then
-	wall   func() time.Time // nil: time.Now
+	mu    sync.Mutex
+	floor time.Time
+	cloud time.Time        // what the cloud said last; zero: nothing yet
+	heard time.Time        // and when, with a monotonic reading
+	skew  time.Duration    // of the box's clock to the cloud's then
+	wall  func() time.Time // nil: time.Now
 }
 
 func (c *clock) local() time.Time {
