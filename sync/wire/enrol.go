@@ -156,7 +156,7 @@ type Self struct {
 
 // Failure is the body of an answer that refuses.
 type Failure struct {
-	Code    string `json:"code"`    // for programs, a reason that is counted
+	Code    string `json:"error"`   // for programs, a reason that is counted
 	Message string `json:"message"` // for people
 }
 

@@ -8,10 +8,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 )
 
-// CheckKey returns ErrKey unless boxes may have such a key.
+// ErrKeyKind is returned for a key that is neither Ed25519 nor ECDSA on P-256.
+var ErrKeyKind = errors.New("want an Ed25519 key or an ECDSA key on P-256")
+
+// CheckKey returns ErrKeyKind unless boxes may have such a key.
 func CheckKey(public crypto.PublicKey) error {
 	switch k := public.(type) {
 	case ed25519.PublicKey:
@@ -23,7 +27,7 @@ func CheckKey(public crypto.PublicKey) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: got a %T, want an Ed25519 key or an ECDSA key on P-256", ErrKey, public)
+	return fmt.Errorf("got a key of type %T, %w", public, ErrKeyKind)
 }
 
 // MarshalKey is the key's SubjectPublicKeyInfo in DER.
