@@ -28,7 +28,8 @@ type Agent struct {
 
 	mu     sync.Mutex // guards what Status tells
 	status Status
-	member *member // nil before the box has joined
+	member *member                  // nil before the box has joined
+	bases  map[wire.MetricID]uint64 // totals, less what this process has counted
 }
 
 // New checks cfg. It touches neither network nor disk.
@@ -40,7 +41,7 @@ func New(cfg Config) (*Agent, error) {
 		return nil, errors.New("upstream: Dir, Source and a SiteKey are required")
 	}
 	cfg = cfg.withDefaults()
-	a := &Agent{cfg: cfg, log: cfg.Logger, meter: &meter{bucket: newBucket(cfg.UplinkRate)}}
+	a := &Agent{cfg: cfg, log: cfg.Logger, meter: newMeter(cfg.UplinkRate)}
 	a.status.Level = cfg.Level
 	return a, nil
 }

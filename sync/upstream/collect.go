@@ -40,9 +40,9 @@ type collector struct {
 }
 
 // collect makes frames until ctx ends: at the start, once a minute while there
-// is news, at once for an alert or a result, and one at the end.
-func (m *member) collect(ctx context.Context) {
-	c := &collector{
+// is news, and at once for an alert or a result.
+func (m *member) collect(ctx context.Context) (c *collector) {
+	c = &collector{
 		member: m, machine: machine{dir: m.cfg.Dir}, seen: map[wire.MetricID]*extremes{}, counted: map[wire.MetricID]uint64{},
 		alerts: map[wire.AlertKind]finding{},
 	}
@@ -54,9 +54,7 @@ func (m *member) collect(ctx context.Context) {
 		hurried := false
 		select {
 		case <-ctx.Done():
-			c.look()
-			c.frame()
-			return
+			return c
 		case <-m.hurry:
 			hurried = true
 		case <-timer.C:
@@ -102,6 +100,7 @@ func (c *collector) look() (urgent bool) {
 		}
 	}
 	c.idle = !c.busy()
+	c.resting.Store(c.idle)
 	c.looked = now
 	before := c.alerts
 	c.alerts = c.watch.look(c, now)
@@ -165,7 +164,7 @@ func (c *collector) frame() {
 	values, devices := c.observed.take()
 	facts := c.boxFacts()
 	tell := facts != c.facts || now.Sub(c.told) >= factsEvery
-	raised := uint64(0)
+	raised, totals := uint64(0), map[wire.MetricID]uint64{}
 	_, err := c.outbox.Commit(now, func(s *outbox.State) (*wire.Draft, error) {
 		start := time.UnixMilli(s.EndMs)
 		if s.EndMs == 0 || start.After(now) {
@@ -173,6 +172,7 @@ func (c *collector) frame() {
 		}
 		d := c.veil.Load().Draft(wire.Span{Start: start, End: now, Boot: bootID(), Mono: sinceBoot()})
 		c.counters(d, s)
+		totals = maps.Clone(s.Counters)
 		for id, e := range c.seen {
 			d.Gauge(id, e.last, e.low, e.high)
 		}
@@ -212,6 +212,7 @@ func (c *collector) frame() {
 	}
 	c.failing, c.framed, c.raised = time.Time{}, now, c.raised+raised
 	c.counted = maps.Clone(c.sample.Counters)
+	c.base(totals)
 	for _, e := range c.seen {
 		e.low, e.high = e.last, e.last
 	}
@@ -220,6 +221,17 @@ func (c *collector) frame() {
 		c.facts, c.told = facts, now
 	}
 	poke(c.news)
+}
+
+// base notes what the totals of the outbox are ahead of the process's counters:
+// for whoever watches live.
+func (c *collector) base(totals map[wire.MetricID]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bases = totals
+	for id, n := range c.counted {
+		c.bases[id] -= min(n, c.bases[id])
+	}
 }
 
 // counters adds what was counted since the last frame to the totals. Totals

@@ -25,8 +25,8 @@ const (
 	staleAfter  = 30 * time.Second // acked but not applied
 	staleMost   = 10 * time.Minute
 	askTimeout  = 10 * time.Second
-	askEvery    = 5 * time.Minute  // of a box in use
-	askIdle     = 15 * time.Minute // of an idle one, whose answers would cost more than its frames
+	askEvery    = 5 * time.Minute        // of a box in use
+	askIdle     = 15 * time.Minute       // of an idle one, whose answers would cost more than its frames
 	drainPause  = 100 * time.Millisecond // between batches of a box with a backlog
 	drainSpread = 2 * time.Second        // before the first of them
 	holdFirst   = time.Second            // after a refusal
@@ -67,7 +67,7 @@ type flight struct {
 // nothing but the watermark that the cloud's projection gives: an ack only says
 // that the broker has a batch. It is of one goroutine.
 type courier struct {
-	*Agent
+	*member
 	way     way
 	flights []flight
 	next    uint64 // the last sequence number that was handed over
@@ -226,11 +226,7 @@ func (c *courier) staleAt() time.Time {
 }
 
 func (c *courier) ask(now time.Time) error {
-	p := c.frames.Position()
-	err := c.way.ask(wire.Ask{
-		Version: c.cfg.Version, Incarnation: p.incarnation, Oldest: p.oldest, Newest: p.newest,
-		Policy: c.policy.revision(), Now: now,
-	})
+	err := c.way.ask(c.about(now))
 	if !c.asked.IsZero() {
 		c.asks++
 	}
@@ -282,12 +278,16 @@ func (c *courier) sendNext(ctx context.Context, now time.Time, bytes int) (sent,
 	if err != nil || len(list) == 0 {
 		return false, false, err
 	}
-	data, err := wire.EncodeBatch(c.signer(), c.body(p, list, now))
+	signer, err := c.signer()
+	if err != nil {
+		return false, false, err
+	}
+	data, err := wire.EncodeBatch(signer, c.body(p, list, now))
 	if err != nil {
 		return false, false, fmt.Errorf("encode frames %d to %d: %w", list[0].GetFirst(), list[len(list)-1].GetLast(), err)
 	}
 	f := flight{first: list[0].GetFirst(), last: list[len(list)-1].GetLast(), bytes: len(data), at: now}
-	id := fmt.Sprintf("%s-%d", c.identity.Box().MsgID(p.incarnation, f.first), f.last)
+	id := fmt.Sprintf("%s-%d", c.box.MsgID(p.incarnation, f.first), f.last)
 	if c.attempt > 0 {
 		id += fmt.Sprintf("-%d.%d", now.Unix(), c.attempt)
 	}
@@ -345,7 +345,7 @@ func (c *courier) takeNudge(n *wire.Nudge, now time.Time) error {
 		c.applied(p.incarnation, n.Applied)
 		if n.Resync > 0 {
 			c.attempt++
-			c.rewind(n.Resync-1)
+			c.rewind(n.Resync - 1)
 		}
 	}
 	if n.Live > 0 {
@@ -358,9 +358,6 @@ func (c *courier) takeNudge(n *wire.Nudge, now time.Time) error {
 }
 
 func (c *courier) takeStanding(s *wire.Standing, now time.Time) error {
-	if !c.asked.IsZero() {
-		c.clock(s.Now, c.asked, now)
-	}
 	c.asked, c.asks, c.nextAsk = time.Time{}, 0, now.Add(c.askPause())
 	p := c.frames.Position()
 	switch {
@@ -369,6 +366,8 @@ func (c *courier) takeStanding(s *wire.Standing, now time.Time) error {
 		if err := c.frames.Renew(); err != nil {
 			return err
 		}
+		c.renewed.Store(true)
+		poke(c.hurry)
 		c.flights, c.next, c.stood = nil, 0, false
 		return c.ask(now)
 	case !c.stood, s.Applied < p.applied: // a new way, or a cloud that has lost something
@@ -389,8 +388,24 @@ func (c *courier) takeStanding(s *wire.Standing, now time.Time) error {
 	if s.Live > 0 {
 		c.watched(s.Live, now)
 	}
-	c.heed(s)
+	c.policy.take(s.Policy)
+	c.orders.take(s.Commands)
+	if s.Renew {
+		poke(c.renewal)
+	}
 	return nil
+}
+
+// askPause is until the next Ask. An idle box takes longer: what it is not told
+// at once it will be told with the next, and a nudge is hardly ever lost.
+func (c *courier) askPause() time.Duration {
+	switch {
+	case c.way.name() == wayPost:
+		return postEvery
+	case c.resting.Load():
+		return askIdle
+	}
+	return askEvery
 }
 
 // applied takes note of a watermark.

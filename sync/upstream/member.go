@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"signalbox/sync/outbox"
@@ -23,14 +24,16 @@ type member struct {
 	orders   *orders
 	news     chan struct{} // holds one when there are new frames
 	hurry    chan struct{} // holds one when a frame is wanted now
-	started  time.Time
+	renewal  chan struct{} // holds one when a new certificate is wanted now
+	resting  atomic.Bool   // the box is idle
+	renewed  atomic.Bool   // the outbox counts anew, because the cloud was ahead
 }
 
 // newMember opens the outbox, and goes on trying while that fails.
 func (a *Agent) newMember(ctx context.Context, id Identity) (*member, error) {
 	m := &member{
 		Agent: a, identity: id, box: id.Box(), dialer: &dialer{identity: id, proxy: a.cfg.Proxy, meter: a.meter},
-		news: make(chan struct{}, 1), hurry: make(chan struct{}, 1), started: time.Now(),
+		news: make(chan struct{}, 1), hurry: make(chan struct{}, 1), renewal: make(chan struct{}, 1),
 	}
 	var wait backoff
 	for {
@@ -77,8 +80,7 @@ func (m *member) adopt() error {
 			return err
 		}
 	}
-	m.policy = newPolicies(m, state)
-	m.orders = newOrders(m, state)
+	m.policy, m.orders = newPolicies(m, state), newOrders(m, state)
 	return nil
 }
 
@@ -93,9 +95,11 @@ func (m *member) run(ctx context.Context) {
 	g.Go(func() { m.orders.run(work) })
 	g.Go(func() { m.renew(work) })
 	g.Go(func() { m.connect(work, stop) })
-	m.collect(work) // its last frame has what the others did
+	c := m.collect(work)
 	stop()
 	g.Wait()
+	c.look()
+	c.frame() // has what the others did last
 	m.policy.release()
 	if err := m.outbox.Close(); err != nil {
 		m.log.Warn("outbox closed with an error", "err", err)
@@ -138,4 +142,3 @@ func (c carried) After(seq uint64, count, bytes int) ([]*wire.Frame, error) {
 func (c carried) Renew() error {
 	return c.NewIncarnation("the cloud knows of more than the outbox does")
 }
-

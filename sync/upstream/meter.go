@@ -14,20 +14,26 @@ type meter struct {
 	sent, received atomic.Uint64
 	heard          atomic.Int64 // Unix nanoseconds of the last byte received
 	bucket         *bucket
+	connect        func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// newMeter makes one for TCP without keep-alive probes of the kernel: they would
+// cost more than all frames of an idle box, and the link has pings of its own.
+func newMeter(rate Rate) *meter {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error {
+		setUserTimeout(raw, unackedMost)
+		return nil
+	}}
+	return &meter{bucket: newBucket(rate), connect: d.DialContext}
 }
 
 // unackedMost is how long the kernel waits for the other side to acknowledge
 // what was sent before it gives the connection up.
 const unackedMost = 40 * time.Second
 
-// dial opens a metered TCP connection. Keep-alive probes of the kernel would
-// cost more than all frames of an idle box: the link has pings of its own.
+// dial opens a metered connection.
 func (m *meter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error {
-		setUserTimeout(raw, unackedMost)
-		return nil
-	}}
-	conn, err := d.DialContext(ctx, network, addr)
+	conn, err := m.connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,9 @@ type orders struct {
 	*member
 	waiting chan wire.Command
 
-	mu      sync.Mutex
-	ended   []ended         // not in a frame yet
-	queued  map[string]bool // in waiting, or being carried out
+	mu     sync.Mutex
+	ended  []ended         // not in a frame yet
+	queued map[string]bool // in waiting, or being carried out
 }
 
 // ended is the result of a command.

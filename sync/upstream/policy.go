@@ -91,9 +91,9 @@ func (p *policies) facts() (revision, refused uint64, fault wire.PolicyFault) {
 	return p.revisionLocked(), p.refused, p.fault
 }
 
-// take puts a newer policy in force: on disk first, for what is in force must
-// stay so. One that this version does not understand changes nothing and is
-// reported.
+// take puts a newer policy in force and on disk. One that this version does not
+// understand changes nothing and is reported. One that cannot be kept is in force
+// all the same, and comes again with the next Standing.
 func (p *policies) take(next *wire.Policy) {
 	if next == nil || next.Revision <= p.revision() {
 		return
@@ -154,7 +154,12 @@ func (p *policies) apply(doc wire.PolicyDoc) wire.PolicyFault {
 	p.mu.Lock()
 	p.doc = doc
 	p.mu.Unlock()
-	p.setLevel(p.level())
+	veil, err := wire.NewVeil(p.level(), p.cfg.SiteKey)
+	if err != nil {
+		p.trouble(err)
+		return wire.PolicyFaultValue
+	}
+	p.veil.Store(veil)
 	return wire.PolicyFaultNone
 }
 

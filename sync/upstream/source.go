@@ -32,6 +32,8 @@ type Sample struct {
 	Name    string // what people call the box
 	Started time.Time
 	Backup  time.Time // newest backup, zero for none
+	// BackupFailures counts since the process began.
+	BackupFailures uint64
 }
 
 // Commands are what the cloud may ask of the box. Run carries one out and says

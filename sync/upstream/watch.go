@@ -24,6 +24,10 @@ type watch struct {
 	resetAt    time.Time
 	told       string // what the outbox last said of its recovery
 	resetValue int64
+	// Backups fail since the newest one when their failures have become more. How
+	// old it is says nothing: none is made while nothing changes.
+	backup        time.Time
+	backupsFailed uint64
 }
 
 // grown says whether a counter grew within the last five minutes.
@@ -50,7 +54,6 @@ const (
 	hot          = int64(85_000) // thousandths of a degree
 	cooled       = int64(75_000)
 	certShort    = 2 * 24 * time.Hour // of seven days, renewed at half of them
-	backupOld    = 8 * 24 * time.Hour // since a backup is made each day that has changes
 	outboxFails  = 3 * time.Minute
 	resetShown   = time.Hour
 	lookAhead    = 15 * time.Minute
@@ -99,9 +102,10 @@ func (w *watch) look(c *collector, now time.Time) map[wire.AlertKind]finding {
 		left := end.Sub(c.orders.now())
 		found[wire.AlertCertificate] = finding{left < certShort, end.UnixMilli()}
 	}
-	if !c.sample.Backup.IsZero() {
-		found[wire.AlertBackup] = finding{now.Sub(c.sample.Backup) > backupOld && c.sample.Changed, c.sample.Backup.UnixMilli()}
+	if !c.sample.Backup.Equal(w.backup) {
+		w.backup, w.backupsFailed = c.sample.Backup, c.sample.BackupFailures
 	}
+	found[wire.AlertBackup] = finding{c.sample.BackupFailures > w.backupsFailed, max(c.sample.Backup.UnixMilli(), 0)}
 	_, refused, _ := c.policy.facts()
 	found[wire.AlertPolicy] = finding{refused > 0, int64(refused)}
 	w.outbox(c, now, found)
@@ -124,6 +128,7 @@ func (w *watch) outbox(c *collector, now time.Time, found map[wire.AlertKind]fin
 	}
 	if c.renewed.Swap(false) {
 		w.resetAt, w.resetValue = now, 2
+		c.told = time.Time{} // what the box is, too
 	}
 	found[wire.AlertOutboxReset] = finding{!w.resetAt.IsZero() && now.Sub(w.resetAt) < resetShown, w.resetValue}
 }
