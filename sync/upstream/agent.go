@@ -42,6 +42,9 @@ func New(cfg Config) (*Agent, error) {
 	}
 	cfg = cfg.withDefaults()
 	a := &Agent{cfg: cfg, log: cfg.Logger, meter: newMeter(cfg.UplinkRate)}
+	if cfg.connect != nil {
+		a.meter.connect = cfg.connect
+	}
 	a.status.Level = cfg.Level
 	return a, nil
 }

@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -42,7 +44,8 @@ type Config struct {
 	Controls Controls                              `toml:"-"` // nil: nothing of the box can be set by a policy
 	Logger   *slog.Logger                          `toml:"-"` // nil: discard
 
-	open func(dir, ca string) (Identity, error) // nil: that of package identity
+	open    func(dir, ca string) (Identity, error)                            // nil: that of package identity
+	connect func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
 }
 
 // Bounds of the settings.

@@ -3,7 +3,6 @@ package upstream
 import (
 	"crypto"
 	"crypto/tls"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -64,10 +63,5 @@ func (d *dialer) answerChallenge(answer *http.Response, method string, target *u
 			return d.identity.Prove(nonce, method, target, body)
 		}
 	}
-	err := refusedBy(answer)
-	if p, ok := errors.AsType[*problem](err); ok && answer.StatusCode == http.StatusUnauthorized {
-		p.what, p.todo = "the answer is not the cloud's", "check upstream.url, and whether a proxy asks for a sign-in"
-		p.blocked = true
-	}
-	return nil, err
+	return nil, refusedBy(answer)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -72,32 +71,29 @@ func dialError(err error) error {
 	return &problem{what: "connect", err: err, blocked: true}
 }
 
-// refusedBy says what an answer other than the expected one means.
+// refusedBy says what an answer other than the expected one means. One without a
+// code is not the cloud's: a proxy on the way has answered.
 func refusedBy(answer *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 512))
-	said := strings.TrimSpace(strings.ToValidUTF8(string(body), "?"))
-	p := &problem{what: fmt.Sprintf("the answer is %s", answer.Status), after: retryAfter(answer.Header)}
-	if said != "" {
-		p.err = errors.New(said)
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	said := wire.ParseFailure(body)
+	p := &problem{what: "the answer is " + answer.Status, after: retryAfter(answer.Header), blocked: said.Code == ""}
+	if said.Message != "" {
+		p.err = errors.New(said.Message)
 	}
-	switch answer.StatusCode {
-	case http.StatusUnauthorized:
-		p.what, p.todo = "the cloud does not accept this box", "if its clock is right, join it again with `signalbox join`"
-	case http.StatusForbidden:
-		p.what, p.todo = "the cloud refuses this box", "ask who runs the cloud whether it was revoked; a new token joins it again"
-		p.blocked = !fromCloud(answer)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		p.what = "the cloud is busy"
-	case http.StatusNotFound:
-		p.todo = "check upstream.url: the cloud node serves /sync there"
+	switch {
+	case said.Code != "" && answer.StatusCode == http.StatusUnauthorized:
+		p.what, p.todo = "the cloud does not accept this box", "if its clock is right, join it again with signalbox join"
+	case said.Code != "" && answer.StatusCode == http.StatusForbidden:
+		p.what, p.todo = "the cloud refuses this box", "ask who runs the cloud; a new token joins the box again"
+	case said.Code != "":
+		p.what = "the cloud says no for now"
+	case answer.StatusCode == http.StatusNotFound:
+		p.todo = "check upstream.url: a cloud node serves " + wire.TunnelPath + " there"
 	default:
-		p.blocked = true
+		p.todo = "it is not the cloud's; check upstream.url, and whether a proxy of the site lets this address through"
 	}
 	return p
 }
-
-// fromCloud tells an answer of the cloud from one of a proxy on the way.
-func fromCloud(answer *http.Response) bool { return answer.Header.Get(wire.CloudProofHeader) != "" }
 
 func retryAfter(h http.Header) time.Duration {
 	seconds, err := strconv.Atoi(h.Get("Retry-After"))

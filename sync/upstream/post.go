@@ -43,7 +43,7 @@ const postTimeout = 60 * time.Second
 // is one that works.
 func openPost(ctx context.Context, d *dialer, endpoint *url.URL, first wire.Ask) (*poster, error) {
 	p := &poster{
-		ending: newEnding(), dialer: d, target: endpoint.JoinPath(wire.FramesPath), about: first,
+		ending: newEnding(), dialer: d, target: &url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host, Path: wire.FramesPath}, about: first,
 		out: make(chan event, maxEvents), work: make(chan *parcel, maxFlights), client: d.client(),
 	}
 	st, err := p.exchange(ctx, nil)

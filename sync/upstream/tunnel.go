@@ -37,8 +37,7 @@ type tunnel struct {
 // dialTunnel shows the cloud who the box is, the cloud shows who it is, and from
 // then on the tunnel is one to the broker.
 func (d *dialer) dialTunnel(ctx context.Context, endpoint *url.URL) (*tunnel, error) {
-	target := endpoint.JoinPath(wire.TunnelPath)
-	target.Scheme = strings.Replace(target.Scheme, "http", "ws", 1)
+	target := &url.URL{Scheme: strings.Replace(endpoint.Scheme, "http", "ws", 1), Host: endpoint.Host, Path: wire.TunnelPath}
 	_, answer, err := d.handshake(ctx, target, nil)
 	if err == nil {
 		return nil, errors.New("the cloud asks for no proof; is this address a cloud node of Signalbox?")
