@@ -22,8 +22,8 @@ type Config struct {
 	// URL are the addresses of the cloud, tried in their order. Empty: those that
 	// `signalbox join` has written down.
 	URL []string `toml:"url"`
-	// CA is a PEM file with authorities to trust instead of the one that
-	// `signalbox join` has pinned, for a proxy that ends TLS.
+	// CA is a PEM file with authorities to trust on top of the machine's and the
+	// cloud's own, for a proxy that ends TLS.
 	CA string `toml:"ca"`
 	// Level is how much leaves the site: minimal, default or named.
 	Level string `toml:"level"`

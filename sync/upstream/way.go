@@ -15,6 +15,9 @@ const (
 	wayPost      = "post"
 )
 
+// Ways are all there are.
+var Ways = []string{wayWebSocket, wayPost}
+
 // way is one open way to the cloud. What happens on it comes out of its events.
 type way interface {
 	name() string
