@@ -26,10 +26,11 @@ type Agent struct {
 	veil     atomic.Pointer[wire.Veil] // nil before the box has joined
 	connects atomic.Uint64
 
-	mu     sync.Mutex // guards what Status tells
-	status Status
-	member *member                  // nil before the box has joined
-	bases  map[wire.MetricID]uint64 // totals, less what this process has counted
+	mu       sync.Mutex // guards what Status tells
+	status   Status
+	member   *member                  // nil before the box has joined
+	lossTold time.Time                // when the log was told last that there is no connection
+	bases    map[wire.MetricID]uint64 // totals, less what this process has counted
 }
 
 // New checks cfg. It touches neither network nor disk.

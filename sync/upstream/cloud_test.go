@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -70,7 +71,7 @@ func newCloud(t *testing.T, l net.Listener, secure bool) *cloud {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.TunnelPath, c.serveTunnel)
 	mux.HandleFunc("POST "+wire.FramesPath, c.servePost)
-	c.web = &http.Server{Handler: mux, ConnState: c.note, ErrorLog: nil}
+	c.web = &http.Server{Handler: mux, ConnState: c.note, ErrorLog: log.New(io.Discard, "", 0)}
 	if secure {
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{c.root.der}, PrivateKey: c.root.key}}, MinVersion: tls.VersionTLS12})
 	}
@@ -400,7 +401,40 @@ type memory struct {
 	accept chan net.Conn
 	closed chan struct{}
 	once   sync.Once
-	wire   atomic.Int64 // bytes both ways
+	// What would be on a real wire: bytes, and segments of TCP with their acks.
+	bytes, segments atomic.Int64
+	hole            atomic.Bool // everything is swallowed, both ways
+}
+
+// onWire is bytes with the headers of IP and TCP (with timestamps): 52 for each
+// segment and for its ack.
+func (m *memory) onWire() int64 { return m.bytes.Load() + m.segments.Load()*2*52 }
+
+type counted struct {
+	net.Conn
+	m *memory
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	for c.m.hole.Load() && err == nil {
+		n, err = c.Conn.Read(p)
+	}
+	if n > 5 { // TLS reads the head of a record by itself
+		c.m.segments.Add(1)
+	}
+	c.m.bytes.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	if c.m.hole.Load() {
+		return len(p), nil
+	}
+	n, err := c.Conn.Write(p)
+	c.m.bytes.Add(int64(n))
+	c.m.segments.Add(int64(n+1399) / 1400)
+	return n, err
 }
 
 func newMemory() *memory { return &memory{accept: make(chan net.Conn), closed: make(chan struct{})} }
@@ -422,7 +456,7 @@ func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
 	case m.accept <- far:
-		return near, nil
+		return &counted{near, m}, nil
 	case <-m.closed:
 		return nil, errors.New("connection refused")
 	case <-ctx.Done():

@@ -60,19 +60,31 @@ func (m *member) collect(ctx context.Context) (c *collector) {
 		case <-timer.C:
 		}
 		urgent := c.look()
-		every := m.policy.frameEvery()
-		if c.idle {
-			every = max(every, idleEvery)
-		}
-		if hurried || urgent || time.Since(c.framed) >= every-lookEvery/2 {
+		if hurried || urgent || time.Since(c.framed) >= c.every()-lookEvery/2 {
 			c.frame()
 		}
-		pause := lookEvery
-		if c.idle {
-			pause = min(lookEveryIdle, max(every-time.Since(c.framed), time.Second))
-		}
-		timer.Reset(pause)
+		timer.Reset(c.pause())
 	}
+}
+
+// every is the time between two frames.
+func (c *collector) every() time.Duration {
+	if c.idle {
+		return max(c.policy.frameEvery(), idleEvery)
+	}
+	return c.policy.frameEvery()
+}
+
+// pause is until the next look: of an idle box when the next frame would be due
+// if it were not, and then once a minute.
+func (c *collector) pause() time.Duration {
+	if !c.idle {
+		return lookEvery
+	}
+	if left := c.policy.frameEvery() - time.Since(c.framed); left >= time.Second {
+		return min(lookEveryIdle, left)
+	}
+	return lookEveryIdle
 }
 
 // look takes a sample. It reports whether an alert began or ended.

@@ -65,7 +65,7 @@ func (m *member) try(ctx context.Context, endpoint *url.URL, blocked *int) error
 		if *blocked < postAfter {
 			return err
 		}
-		m.log.Warn("no WebSocket comes through; trying without", "attempt", *blocked, "err", err)
+		m.log.Debug("no WebSocket comes through; trying without", "attempt", *blocked, "err", err)
 	}
 	defer func() { *blocked = 0 }()
 	p, err := openPost(ctx, m.dialer, endpoint, m.about(time.Now()))

@@ -12,17 +12,18 @@ import (
 
 // Bounds of what is under way to the cloud.
 const (
-	maxFlights  = 64               // batches
-	firstWindow = 16 << 10         // bytes without an ack at first
-	leastWindow = 4 << 10          // and when answers are slow
-	mostWindow  = 4 << 20          // and when they are quick
-	batchBytes  = 220 << 10        // frames of one batch before compression; always fits
-	quickAck    = time.Second      // more may be under way after it
-	slowAck     = 4 * time.Second  // less may be under way after it
-	probeAfter  = 20 * time.Second // without a sound while an answer is due: ask for one
-	deadAfter   = 40 * time.Second // and then the link is dead
-	ackTimeout  = 60 * time.Second // an ack that has not come while others do
-	staleAfter  = 30 * time.Second // acked but not applied
+	maxFlights  = 64                // batches
+	firstWindow = 16 << 10          // bytes without an ack at first
+	leastWindow = 4 << 10           // and when answers are slow
+	mostWindow  = 4 << 20           // and when they are quick
+	batchBytes  = 220 << 10         // frames of one batch before compression; always fits
+	quickAck    = time.Second       // more may be under way after it
+	slowAck     = 4 * time.Second   // less may be under way after it
+	keepAlive   = 150 * time.Second // without a sound: a sign of life, for proxies that cut unused links
+	probeAfter  = 20 * time.Second  // without a sound while an answer is due: ask for one
+	deadAfter   = 40 * time.Second  // and then the link is dead
+	ackTimeout  = 60 * time.Second  // an ack that has not come while others do
+	staleAfter  = 30 * time.Second  // acked but not applied
 	staleMost   = 10 * time.Minute
 	askTimeout  = 10 * time.Second
 	askEvery    = 5 * time.Minute        // of a box in use
@@ -80,6 +81,8 @@ type courier struct {
 	refused int       // acks that were refusals, in a row
 	asked   time.Time // an Ask without an answer, zero when there is none
 	asks    int       // of those in a row
+	expect  uint64    // the watermark when it was asked
+	doubt   bool      // the last Standing fell short of that
 	probed  time.Time
 	nextAsk time.Time
 	liveEnd time.Time
@@ -118,7 +121,8 @@ func (c *courier) run(ctx context.Context) error {
 func (c *courier) tend(ctx context.Context, now time.Time) error {
 	if silent := c.silentAt(); !now.Before(silent.Add(deadAfter)) {
 		return fmt.Errorf("nothing was heard for %v", now.Sub(silent).Round(time.Second))
-	} else if !now.Before(silent.Add(probeAfter)) && now.Sub(c.probed) >= probeAfter {
+	}
+	if !now.Before(c.probeAt()) {
 		c.probed = now
 		c.way.probe()
 	}
@@ -148,13 +152,9 @@ func (c *courier) tend(ctx context.Context, now time.Time) error {
 
 // due is when something has to be done although nothing comes in.
 func (c *courier) due(now time.Time) time.Time {
-	at := earliest(c.askAt(), c.lostAt(), c.staleAt())
+	at := earliest(c.askAt(), c.lostAt(), c.staleAt(), c.probeAt())
 	if silent := c.silentAt(); silent != never {
-		next := silent.Add(probeAfter)
-		if !c.probed.Before(next) { // asked for a sign of life: what comes next is the end
-			next = silent.Add(deadAfter)
-		}
-		at = earliest(at, next)
+		at = earliest(at, silent.Add(deadAfter))
 	}
 	for _, t := range []time.Time{c.hold, c.credit} {
 		if now.Before(t) {
@@ -182,19 +182,32 @@ func earliest(first time.Time, others ...time.Time) time.Time {
 // silentAt is since when an answer is due and nothing is heard; never while
 // none is due.
 func (c *courier) silentAt() time.Time {
-	since := never
+	since, heard := never, c.way.sound()
 	if !c.asked.IsZero() {
 		since = c.asked
+	}
+	if c.probed.After(heard) {
+		since = earliest(since, c.probed)
 	}
 	for _, f := range c.flights {
 		if !f.acked {
 			since = earliest(since, f.at)
 		}
 	}
-	if heard := c.way.sound(); since != never && heard.After(since) {
+	if since != never && heard.After(since) {
 		return heard
 	}
 	return since
+}
+
+// probeAt is when to ask for a sign of life: soon when an answer is due that
+// does not come, else before anybody on the way takes the link for unused.
+func (c *courier) probeAt() time.Time {
+	heard := c.way.sound()
+	if c.probed.After(heard) {
+		return never // asked already
+	}
+	return earliest(heard.Add(keepAlive), c.silentAt().Add(probeAfter))
 }
 
 // askAt is when to ask next: again soon while there is no answer.
@@ -229,6 +242,8 @@ func (c *courier) ask(now time.Time) error {
 	err := c.way.ask(c.about(now))
 	if !c.asked.IsZero() {
 		c.asks++
+	} else {
+		c.expect = c.frames.Position().applied
 	}
 	c.asked = now
 	return err
@@ -370,7 +385,11 @@ func (c *courier) takeStanding(s *wire.Standing, now time.Time) error {
 		poke(c.hurry)
 		c.flights, c.next, c.stood = nil, 0, false
 		return c.ask(now)
-	case !c.stood, s.Applied < p.applied: // a new way, or a cloud that has lost something
+	case c.stood && s.Applied < c.expect && !c.doubt:
+		// It may have been answered before the last nudge, or by a node that is a
+		// bit behind the others.
+		c.doubt, c.nextAsk = true, now.Add(askTimeout)
+	case !c.stood, s.Applied < c.expect: // a new way, or a cloud that has lost something
 		if s.Applied < p.applied {
 			c.log.Warn("the cloud has lost what it had applied; it gets it again", "seq", p.applied, "applied", s.Applied)
 			c.attempt++
@@ -379,10 +398,12 @@ func (c *courier) takeStanding(s *wire.Standing, now time.Time) error {
 			return err
 		}
 		c.rewind(s.Applied)
-		if c.stood = true; p.newest > s.Applied+backlog {
+		c.stood, c.doubt = true, false
+		if p.newest > s.Applied+backlog {
 			c.hold = now.Add(rand.N(drainSpread))
 		}
 	default:
+		c.doubt = false
 		c.applied(p.incarnation, s.Applied)
 	}
 	if s.Live > 0 {

@@ -2,16 +2,18 @@ package upstream
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"signalbox/sync/wire"
 )
@@ -41,34 +43,45 @@ func (p *problem) Unwrap() error { return p.err }
 // errNotTheCloud is what an answer without the cloud's signature gives.
 var errNotTheCloud = errors.New("whoever answers at this address does not have the cloud's key")
 
-// dialError says what a failed attempt to connect means.
-func dialError(err error) error {
+// fault says what a failed attempt to connect means.
+func (d *dialer) fault(err error) error {
+	if _, told := errors.AsType[*problem](err); told || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	err = d.identity.Explain(err)
 	var dns *net.DNSError
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
+	var trust *tls.CertificateVerificationError
+	var timeout net.Error
 	text := err.Error()
 	switch {
-	case errors.Is(err, context.Canceled):
-		return err
 	case strings.Contains(text, "Proxy Authentication Required"):
-		return &problem{what: "the proxy wants a user and a password", todo: "write them into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT of the service", err: nil}
+		return &problem{what: "the proxy wants a user and a password", todo: "write HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT into the environment of the service"}
 	case strings.Contains(text, "proxy: unknown scheme"):
-		return &problem{what: "the proxy's address is of a kind that is not supported", todo: "write HTTPS_PROXY=http://HOST:PORT", err: err}
+		return &problem{what: "the address of the proxy is of a kind that is not supported", todo: "write HTTPS_PROXY=http://HOST:PORT"}
 	case errors.As(err, &dns):
-		return &problem{what: "the name " + dns.Name + " is not found", todo: "check the name server of the box, or upstream.url", err: nil}
-	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host):
-		return &problem{what: "the certificate at this address is not to be trusted", err: err, todo: "if a proxy of the site ends TLS, name its authority in upstream.ca"}
+		return &problem{what: "the name " + dns.Name + " is not found", todo: "check the name server of the box, or upstream.url"}
+	case errors.As(err, &trust):
+		return &problem{what: "the certificate at this address is not to be trusted", err: err}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &problem{what: "nothing listens at this address", todo: "check that the cloud node runs, or upstream.url", err: err}
+		return &problem{what: "nothing listens at this address", todo: "check that the cloud node runs, or upstream.url"}
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return &problem{what: "there is no route to this address", todo: "check the network of the box", err: err}
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return &problem{what: "no answer within " + dialTimeout.String(), todo: "check firewalls between box and cloud", blocked: true}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return &problem{what: "the connection was cut while it was made", err: err, blocked: true}
+		return &problem{what: "there is no route to this address", todo: "check the network of the box"}
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return &problem{what: "there is no answer in time", todo: "check firewalls between box and cloud", blocked: true}
+	case isCut(err):
+		return &problem{what: "the connection was cut while it was made", todo: "check firewalls and proxies between box and cloud", blocked: true}
 	}
 	return &problem{what: "connect", err: err, blocked: true}
+}
+
+// isCut tells whether the other side, or something on the way, has ended the connection.
+func isCut(err error) bool {
+	var closed *websocket.CloseError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure
 }
 
 // refusedBy says what an answer other than the expected one means. One without a

@@ -156,7 +156,7 @@ func (p *poster) exchange(ctx context.Context, b *parcel) (*wire.Standing, error
 	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, wire.MaxTalkBytes+1))
 	if err != nil {
-		return nil, dialError(err)
+		return nil, p.dialer.fault(err)
 	}
 	if err := p.dialer.identity.VerifyCloud(proof, answer.Header, data); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotTheCloud, err)
@@ -182,7 +182,7 @@ func (p *poster) post(ctx context.Context, body []byte, proof string) (*http.Res
 	}
 	answer, err := p.client.Do(r)
 	if err != nil {
-		return nil, dialError(err)
+		return nil, p.dialer.fault(err)
 	}
 	return answer, nil
 }

@@ -29,8 +29,8 @@ type socket struct {
 	probes sync.WaitGroup
 }
 
-// pingEvery keeps proxies from taking the link for unused.
-const pingEvery = 2 * time.Minute
+// noPings: the courier has pings of its own, and saves those that frames make needless.
+const noPings = 1000 * time.Hour
 
 // openSocket connects through t, which it closes when that fails.
 func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
@@ -41,7 +41,7 @@ func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
 		nats.UserInfoHandler(func() (string, string) { return t.session, "" }),
 		nats.CustomInboxPrefix(box.InboxPrefix()), nats.Name("signalbox "+box.String()),
 		nats.NoReconnect(), nats.ReconnectBufSize(-1), nats.Timeout(dialTimeout), nats.WriteBufferSize(4<<10),
-		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(1), nats.FlusherTimeout(writeTimeout),
+		nats.PingInterval(noPings), nats.FlusherTimeout(writeTimeout),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.fault(err) }),
 		nats.ClosedHandler(func(nc *nats.Conn) { s.end(closedBy(nc, t)) }))
 	if err != nil {
@@ -65,7 +65,7 @@ func closedBy(nc *nats.Conn, t *tunnel) error {
 	if told := t.farewell.Load(); told != nil {
 		return *told
 	}
-	if err := nc.LastError(); err != nil {
+	if err := nc.LastError(); err != nil && !isCut(err) {
 		return err
 	}
 	return errClosed

@@ -81,24 +81,30 @@ func (a *Agent) reached(way string, endpoint *url.URL) {
 	a.log.Info("connected to the cloud", "remote", endpoint.Host, "reason", way)
 }
 
-// lost notes that there is none, and why. That the same is wrong with each
-// attempt is said once.
+// lost notes that there is no way to the cloud, and why. It is logged when a
+// connection was lost, and then once an hour: a month without the cloud must not
+// fill a log.
 func (a *Agent) lost(err error) {
 	if errors.Is(err, errTryAgain) {
 		err = nil
 	}
 	a.mu.Lock()
-	was, before := a.status.Connected, a.status.Fault
-	if was {
-		a.status.Since = time.Now()
+	now, tell := time.Now(), err != nil && (a.status.Connected || time.Since(a.lossTold) >= lossEvery)
+	if a.status.Connected {
+		a.status.Since = now
 	}
 	a.status.Connected, a.status.Way = false, ""
 	a.faultLocked(err)
+	if tell {
+		a.lossTold = now
+	}
 	a.mu.Unlock()
-	if err != nil && (was || before != err.Error()) {
+	if tell {
 		a.log.Warn("no connection to the cloud; trying again", "err", err)
 	}
 }
+
+const lossEvery = time.Hour
 
 // trouble notes what is wrong while the connection goes on.
 func (a *Agent) trouble(err error) {

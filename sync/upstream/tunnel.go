@@ -90,7 +90,7 @@ func (d *dialer) handshake(ctx context.Context, target *url.URL, header http.Hea
 	conn, answer, err := ws.DialContext(ctx, target.String(), header)
 	if err != nil {
 		release()
-		return nil, answer, dialError(err)
+		return nil, answer, d.fault(err)
 	}
 	if !release() { // ctx has ended in this moment
 		_ = conn.Close()

@@ -59,7 +59,7 @@ type receipt struct {
 }
 
 // errClosed ends a way that was closed from the other side without a word.
-var errClosed = errors.New("the cloud closed the connection")
+var errClosed = errors.New("the connection was cut")
 
 // ending is the end of a way, which comes once.
 type ending struct {
