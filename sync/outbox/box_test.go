@@ -84,7 +84,7 @@ func (b *box) fill(s *outbox.State, from time.Time, grown map[wire.MetricID]uint
 			d.Gauge(m.ID, v, v-b.rng.Int64N(5), v+b.rng.Int64N(5))
 		}
 	}
-	for range b.rng.IntN(8) {
+	for range 1 + b.rng.IntN(7) {
 		s.Observe(wire.QualityJoinMs, from, b.rng.ExpFloat64()*40)
 		s.Observe(wire.QualityConnectMs, from, b.rng.ExpFloat64()*400)
 		s.See(wire.DevicesUnique, from, b.rng.Uint64N(100)*0x9E3779B97F4A7C15)

@@ -94,7 +94,7 @@ func (o *Outbox) change(make func(*record) (*stored, error), now time.Time) erro
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.rec, o.tally, o.merged = next, w.tally, w.merged
+	o.rec, o.tally, o.merged, o.reopened = next, w.tally, w.merged, false
 	if was.Incarnation != next.Incarnation {
 		o.applied, o.agreed = 0, false
 	}
@@ -106,8 +106,10 @@ func (o *Outbox) ready() error {
 	switch {
 	case o.closed:
 		return errClosed
-	case o.db == nil:
-		return o.beginAnew(errors.New("there was no room for a new file before"))
+	case o.db == nil: // there was no room to begin anew
+		return o.openAny()
+	case o.suspect.Load():
+		return o.reopen(errors.New("a frame cannot be read"))
 	}
 	return nil
 }
@@ -145,11 +147,6 @@ func (o *Outbox) transact(was, next *record, s *stored, now time.Time) (w *work,
 				return err
 			}
 		}
-		if o.suspect.Load() {
-			if _, err := w.repair(); err != nil {
-				return err
-			}
-		}
 		if s != nil {
 			if err := w.put(*s); err != nil {
 				return err
@@ -164,9 +161,6 @@ func (o *Outbox) transact(was, next *record, s *stored, now time.Time) (w *work,
 		w.finish()
 		return next.save(tx, was)
 	})
-	if err == nil {
-		o.suspect.Store(false)
-	}
 	return w, err
 }
 
@@ -187,23 +181,17 @@ func (w *work) restart(tx *bbolt.Tx) error {
 // afterError finds out where a failed commit has left the file. It may have
 // landed all the same, when only the last sync failed: then it has succeeded.
 func (o *Outbox) afterError(cause error, next *record) error {
-	if errors.Is(cause, ErrDamaged) && !o.db.broken {
-		// A value that does not match its checksum, found by pruning or merging:
-		// the next commit looks for such and leaves them out.
-		o.suspect.Store(true)
-		return cause
-	}
-	if errors.Is(cause, ErrDamaged) || errors.Is(cause, ErrDisk) {
-		return errors.Join(cause, o.beginAnew(cause))
-	}
 	now := &record{}
-	if err := o.db.view(now.load); err != nil {
-		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrDisk) {
-			return errors.Join(cause, o.beginAnew(err))
-		}
-		return errors.Join(cause, err)
+	err := cause
+	if !broken(cause) {
+		err = o.db.view(now.load)
 	}
-	if now.Commits != next.Commits {
+	switch {
+	case broken(err):
+		return errors.Join(cause, o.reopen(err))
+	case err != nil:
+		return errors.Join(cause, err)
+	case now.Commits != next.Commits:
 		return cause
 	}
 	o.mu.Lock()

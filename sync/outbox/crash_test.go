@@ -52,7 +52,7 @@ func TestKilledBoxLosesNothingCommitted(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 9))
 	c := newCloud()
 	commits, kills := 0, 0
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); kills++ {
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); kills++ {
 		cmd := exec.CommandContext(t.Context(), self)
 		cmd.Env, cmd.Stderr = append(os.Environ(), childDir+"="+dir), os.Stderr
 		pipe, err := cmd.StdoutPipe()

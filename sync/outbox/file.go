@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -36,7 +35,7 @@ func openFile(path string, cfg Config) (*file, error) {
 	var db file
 	err := guarded(func() (err error) {
 		db.DB, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout:         time.Second,
+			Timeout:         lockTimeout,
 			NoFreelistSync:  true,
 			FreelistType:    bbolt.FreelistMapType,
 			InitialMmapSize: int(cfg.HardBytes), // never mapped anew, so that a reader never holds up a commit
@@ -53,28 +52,44 @@ func openFile(path string, cfg Config) (*file, error) {
 	case err == nil:
 		db.AllocSize = allocBytes
 		return &db, nil
-	case errors.Is(err, ErrDamaged), errors.Is(err, ErrDisk):
+	case broken(err):
 		if db.f != nil {
 			db.broken = true
 			_ = db.close()
 		}
 	case errors.Is(err, berrors.ErrTimeout):
-		err = fmt.Errorf("another program has %s open; stop it", path)
+		err = lockedError(path)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil, err
 }
 
-// update is one write transaction.
+// update is one write transaction. It is not rolled back when fn finds damage or
+// panics: bbolt would look for free pages again, and a bad page panics there
+// where nobody can catch it. The file is broken then.
 func (db *file) update(fn func(*bbolt.Tx) error) error {
-	db.broken = true // unless it comes back
 	return guarded(func() error {
-		err := db.Update(fn)
+		tx, err := db.Begin(true)
+		if err != nil {
+			return err
+		}
+		db.broken = true // unless it comes back
+		if err := fn(tx); err != nil {
+			if !broken(err) {
+				db.broken = false
+				return errors.Join(err, tx.Rollback())
+			}
+			return err
+		}
+		err = tx.Commit()
 		db.broken = false
 		return err
 	})
 }
+
+// broken tells whether err says that the file is not to be trusted.
+func broken(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, ErrDisk) }
 
 // view is one read transaction.
 func (db *file) view(fn func(*bbolt.Tx) error) error {

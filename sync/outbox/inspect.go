@@ -8,6 +8,8 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"syscall"
+	"time"
 )
 
 // bbolt's file format (version 2). bbolt writes in native byte order.
@@ -35,7 +37,10 @@ func inspect(path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() // and with it the lock, which bbolt takes itself
+	if err := lock(f); err != nil {
+		return err
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -54,6 +59,29 @@ func inspect(path string) error {
 	}
 	return nil
 }
+
+// lock makes sure that nobody is writing the file: what is half written would be
+// taken for damage.
+func lock(f *os.File) error {
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 20) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		case time.Now().After(deadline):
+			return lockedError(f.Name())
+		}
+	}
+}
+
+func lockedError(path string) error {
+	return fmt.Errorf("another program has %s open; stop it", path)
+}
+
+// lockTimeout is how long a process that is just ending may take.
+const lockTimeout = time.Second
 
 // newestMeta reads the meta page that bbolt will use. One that is torn is what a
 // power cut leaves: the other counts then.

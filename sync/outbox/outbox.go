@@ -34,7 +34,10 @@ type Outbox struct {
 	// merged says up to which frame all that could be merged into hours, and
 	// into days, has been. Guarded by writing.
 	merged [2]uint64
-	// suspect asks the next commit to look for damaged frames.
+	// reopened says that damage was found and the file passed inspection all the
+	// same: the next time it is begun anew. Guarded by writing.
+	reopened bool
+	// suspect asks the next commit to open the file again and look at all of it.
 	suspect atomic.Bool
 	written atomic.Uint64
 
@@ -57,20 +60,47 @@ func Open(cfg Config) (*Outbox, error) {
 	}
 	o := &Outbox{cfg: cfg}
 	sweep(cfg.Dir)
-	err := inspect(cfg.path())
+	if err := o.openAny(); err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	return o, nil
+}
+
+// openAny opens what is there, whatever it is: a sound file, none, or one that
+// is damaged and is moved aside. As open.
+func (o *Outbox) openAny() error {
+	err := inspect(o.cfg.path())
 	if errors.Is(err, os.ErrNotExist) {
-		err = create(cfg)
+		err = create(o.cfg)
 	}
 	if err == nil {
 		err = o.open()
 	}
-	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrDisk) {
+	if broken(err) {
 		err = o.beginAnew(err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("outbox: %w", err)
+	return err
+}
+
+// reopen closes the file after cause and opens it again as Open does. As open.
+func (o *Outbox) reopen(cause error) error {
+	o.cfg.Logger.Warn("the outbox is opened again", "err", cause)
+	o.abandon()
+	o.suspect.Store(false)
+	if o.reopened {
+		return o.beginAnew(cause) // it passes inspection, and yet it does not work
 	}
-	return o, nil
+	o.reopened = true
+	return o.openAny()
+}
+
+func (o *Outbox) abandon() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.db != nil {
+		_ = o.db.close() // nothing of it is of use
+		o.db = nil
+	}
 }
 
 // create makes a new file with a new incarnation.
@@ -153,12 +183,7 @@ func survey(tx *bbolt.Tx, rec *record) (w *work, bad int, err error) {
 // beginAnew moves a damaged file aside and opens a new one, whose incarnation is
 // another. Called before anybody else has o, or with writing held.
 func (o *Outbox) beginAnew(cause error) error {
-	o.mu.Lock()
-	if o.db != nil {
-		_ = o.db.close() // nothing of it is of use
-		o.db = nil
-	}
-	o.mu.Unlock()
+	o.abandon()
 	name, err := moveAside(o.cfg)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
