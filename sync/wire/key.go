@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -29,17 +28,6 @@ func CheckKey(public crypto.PublicKey) error {
 		}
 	}
 	return fmt.Errorf("got a key of type %T, %w", public, ErrKeyKind)
-}
-
-// KeyID is how batches and the registry call a key: the first 8 bytes of the
-// SHA-256 of its SubjectPublicKeyInfo.
-func KeyID(public crypto.PublicKey) (uint64, error) {
-	der, err := MarshalKey(public)
-	if err != nil {
-		return 0, err
-	}
-	sum := sha256.Sum256(der)
-	return binary.BigEndian.Uint64(sum[:]), nil
 }
 
 // MarshalKey is the key's SubjectPublicKeyInfo in DER.
