@@ -35,9 +35,10 @@ type Box struct {
 	Name      string    `json:"name,omitempty"` // what people at the site call it
 	Version   string    `json:"version,omitempty"`
 	Joined    time.Time `json:"joined,omitzero"`
-	Token     string    `json:"token,omitempty"` // id of the one it joined with last
-	CertEnd   time.Time `json:"cert_end,omitzero"`
-	Keys      []Key     `json:"keys,omitempty"` // every one it had, oldest first
+	Token     string    `json:"token,omitempty"`   // id of the one it joined with last
+	Serial    string    `json:"serial,omitempty"`  // of its newest certificate
+	CertEnd   time.Time `json:"cert_end,omitzero"` // of that
+	Keys      []Key     `json:"keys,omitempty"`    // every one it had, oldest first
 	Revoked   time.Time `json:"revoked,omitzero"`
 	RevokedBy string    `json:"revoked_by,omitempty"`
 }
@@ -72,26 +73,8 @@ func (b *Box) Key(id uint64) (Key, bool) {
 	return Key{}, false
 }
 
-// maxKeys bounds Keys. Boxes change their key every 90 days, so that these are
-// 16 years; a box that is made to join anew time and again loses the oldest.
-const maxKeys = 64
-
-// addKey adds a key, or does nothing if the box has it and it is good. A key
-// that ended does not come back.
-func (b *Box) addKey(k Key) error {
-	if known, ok := b.Key(k.ID); ok {
-		if !known.Until.IsZero() {
-			return refuse(ReasonKeyEnded, "this key of the box has ended; make another")
-		}
-		return nil
-	}
-	b.Keys = append(b.Keys, k)
-	b.Keys = b.Keys[max(0, len(b.Keys)-maxKeys):]
-	return nil
-}
-
-// endKeys ends every good key but one.
-func (b *Box) endKeys(but uint64, now time.Time, why KeyEnd) {
+// EndKeys ends every good key but one; 0 is none.
+func (b *Box) EndKeys(but uint64, now time.Time, why KeyEnd) {
 	for i := range b.Keys {
 		if k := &b.Keys[i]; k.ID != but && k.Until.IsZero() {
 			k.Until, k.Why = now, why

@@ -25,6 +25,8 @@ const (
 	renewRetry    = 30 * time.Second // the first time, then up to
 	renewRetryMax = time.Hour
 	jitter        = 0.1 // of the time until renewal
+
+	newsTries, newsEvery = 4, 500 * time.Millisecond
 )
 
 // RenewerConfig is what NewRenewer needs.
@@ -204,9 +206,21 @@ func (r *Renewer) adopt(ctx context.Context, next *generation) error {
 	return nil
 }
 
-// self asks the cloud whom it takes the holder of an identity for.
+// self asks the cloud whom it takes the holder of an identity for. Another node
+// than the one that has just given the certificate may hear of it a moment later.
 func (r *Renewer) self(ctx context.Context, as *generation) error {
 	body, err := r.exchange(ctx, as, http.MethodGet, wire.SelfPath, nil)
+	for range newsTries {
+		if refused, ok := errors.AsType[*Refused](err); !ok || refused.Code != "box_unknown" && refused.Code != "key_unknown" {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(newsEvery):
+		}
+		body, err = r.exchange(ctx, as, http.MethodGet, wire.SelfPath, nil)
+	}
 	if err != nil {
 		return err
 	}
