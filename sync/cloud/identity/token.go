@@ -92,6 +92,6 @@ func use(t *Token, req *wire.JoinRequest, key uint64, now time.Time) error {
 		last := t.Used[len(t.Used)-1]
 		return refuse(ReasonTokenUsedUp, "the token is used up: box %s joined with it on %s; make a new one", last.Box, stamp(last.At))
 	}
-	t.Used = append(t.Used, Use{req.Box, key, now})
+	t.Used = append(t.Used, Use{Box: req.Box, Key: key, At: now})
 	return nil
 }

@@ -152,7 +152,6 @@ func splice(t *testing.T, w http.ResponseWriter, addr string) {
 // proxies of factories do. What it does to them the test sets.
 type inspector struct {
 	url, caFile string
-	issuer      string
 
 	mu       sync.Mutex
 	request  func(*http.Request, []byte) []byte  // nil: as it is
