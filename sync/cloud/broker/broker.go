@@ -177,10 +177,10 @@ func (b *Broker) look(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, 3*apiTimeout)
 	defer cancel()
 	if err := b.ensure(ctx); err != nil {
-		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("broker: %w", err)
+		if was := b.setHealth(err); was == nil || was.Error() != err.Error() {
 			b.log.Warn("streams are not as they should be", "err", err)
 		}
-		b.setHealth(fmt.Errorf("broker: %w", err))
 		return ensureRetry
 	}
 	b.setHealth(nil)
@@ -192,10 +192,11 @@ func (b *Broker) look(ctx context.Context) time.Duration {
 	return ensureEvery
 }
 
-func (b *Broker) setHealth(err error) {
+func (b *Broker) setHealth(err error) (was error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.health = err
+	was, b.health = b.health, err
+	return was
 }
 
 // Ready is closed when the streams and buckets are there for the first time.

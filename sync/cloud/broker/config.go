@@ -61,7 +61,6 @@ const (
 	defaultMemoryBytes = 64 << 20
 	minStreamBytes     = 1 << 20
 
-	// otherBytes is for the buckets and the audit log.
 	bucketBytes = 256 << 20
 	auditBytes  = 256 << 20
 )

@@ -37,18 +37,20 @@ func newEmbedded(cfg *Config, secret string) (*embedded, error) {
 	opts := &server.Options{
 		ServerName: "signalbox",
 		// No port of any kind: what a box may say passes the gateway first.
-		DontListen:             true,
-		NoSigs:                 true,
-		NoLog:                  true, // it gets ours below
-		MaxPayload:             wire.MaxPayloadBytes,
-		AuthTimeout:            5,
-		PingInterval:           2 * time.Minute,
-		WriteDeadline:          10 * time.Second,
-		JetStream:              true,
-		StoreDir:               cfg.Dir,
-		SyncAlways:             true, // an answer means that it is on the disk
-		JetStreamMaxMemory:     cfg.MemoryBytes,
-		JetStreamMaxStore:      cfg.storeBytes(),
+		DontListen:         true,
+		NoSigs:             true,
+		NoLog:              true, // it gets ours below
+		MaxPayload:         wire.MaxPayloadBytes,
+		AuthTimeout:        5,
+		PingInterval:       2 * time.Minute,
+		WriteDeadline:      10 * time.Second,
+		JetStream:          true,
+		StoreDir:           cfg.Dir,
+		SyncAlways:         true, // an answer means that it is on the disk
+		JetStreamMaxMemory: cfg.MemoryBytes,
+		// Every stream has a size of its own. A limit of the whole would stand in
+		// the way of changing one: the old size is counted beside the new.
+		JetStreamMaxStore:      1 << 50,
 		DisableJetStreamBanner: true,
 		MaxClosedClients:       100,
 	}

@@ -33,6 +33,10 @@ const (
 // s1.TENANT.SITE.BOX.UNIXSECONDS.MAC, the MAC in base64url.
 func formatSession(key []byte, box wire.BoxID, until time.Time) string {
 	head := sessionScheme + "." + box.String() + "." + strconv.FormatInt(until.Unix(), 10)
+	return signSession(key, head)
+}
+
+func signSession(key []byte, head string) string {
 	return head + "." + base64.RawURLEncoding.EncodeToString(sessionMAC(key, head))
 }
 
@@ -62,7 +66,7 @@ func parseSession(key []byte, name string, now time.Time) (wire.BoxID, time.Time
 		return fail()
 	}
 	seconds, err := strconv.ParseInt(rest[cut+1:], 10, 64)
-	if err != nil {
+	if err != nil || strconv.FormatInt(seconds, 10) != rest[cut+1:] {
 		return fail()
 	}
 	until := time.Unix(seconds, 0)

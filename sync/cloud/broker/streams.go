@@ -71,18 +71,6 @@ func (c *Config) buckets() []jetstream.KeyValueConfig {
 	}
 }
 
-// storeBytes is the sum of what may be stored.
-func (c *Config) storeBytes() int64 {
-	var sum int64
-	for _, s := range c.streams() {
-		sum += s.MaxBytes
-	}
-	for _, b := range c.buckets() {
-		sum += b.MaxBytes
-	}
-	return sum
-}
-
 // ensure makes what is missing and brings the rest up to date. Every node does
 // so; the last to come has its sizes in force.
 func (b *Broker) ensure(ctx context.Context) error {
