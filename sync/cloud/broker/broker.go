@@ -174,9 +174,12 @@ func (b *Broker) look(ctx context.Context) time.Duration {
 	if !b.conn.IsConnected() {
 		return ensureEvery // wake comes before
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*apiTimeout)
+	each, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if err := b.ensure(ctx); err != nil {
+	if err := b.ensure(each); err != nil {
+		if ctx.Err() != nil {
+			return ensureRetry
+		}
 		err = fmt.Errorf("broker: %w", err)
 		if was := b.setHealth(err); was == nil || was.Error() != err.Error() {
 			b.log.Warn("streams are not as they should be", "err", err)

@@ -102,7 +102,8 @@ func NewCalloutSeed() (string, error) {
 	return string(seed), err
 }
 
-const calloutConfig = `# For every server of the cluster. Put a password, or its bcrypt hash, in its place.
+const calloutConfig = `# For every server of the cluster. The password, or its bcrypt hash, comes from
+# the environment of nats-server, or stands here in place of the variable.
 accounts {
   %[1]s {
     jetstream: enabled
