@@ -107,7 +107,9 @@ func ParseJoinAnswer(data []byte) (*JoinAnswer, error) {
 func (a *JoinAnswer) Seal(key []byte, to *JoinRequest) { a.MAC = a.mac(key, to) }
 
 // Sealed tells whether whoever made a has the token and answered this very request.
-func (a *JoinAnswer) Sealed(key []byte, to *JoinRequest) bool { return hmac.Equal(a.MAC, a.mac(key, to)) }
+func (a *JoinAnswer) Sealed(key []byte, to *JoinRequest) bool {
+	return hmac.Equal(a.MAC, a.mac(key, to))
+}
 
 func (a *JoinAnswer) mac(key []byte, to *JoinRequest) []byte {
 	return macOf(key, "signalbox join answer 1", to.Nonce, to.MAC, []byte(a.Box), []byte(a.Domain),

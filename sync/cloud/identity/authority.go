@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -263,7 +264,7 @@ func (a *Authority) derive(purpose string) []byte {
 
 // verify is wire.VerifySVID against the roots, and the issuers that this node has.
 func (a *Authority) verify(chain []*x509.Certificate, at time.Time) (path string, until time.Time, err error) {
-	return wire.VerifySVID(append(chain[:len(chain):len(chain)], a.chain...), a.bundle, at)
+	return wire.VerifySVID(slices.Concat(chain, a.chain), a.bundle, at)
 }
 
 func (a *Authority) rootsDER() [][]byte { return rawOf(a.roots) }

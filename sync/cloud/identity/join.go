@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -87,7 +88,7 @@ func (g *Registrar) join(ctx context.Context, req *wire.JoinRequest, now time.Ti
 		if err := g.mayJoin(wire.BoxID{Tenant: t.Tenant, Site: t.Site, Box: req.Box}); err != nil {
 			return err
 		}
-		if err := t.use(req, csr.id, now); err != nil {
+		if err := use(t, req, csr.id, now); err != nil {
 			return err
 		}
 		token = *t
@@ -105,7 +106,7 @@ func (g *Registrar) join(ctx context.Context, req *wire.JoinRequest, now time.Ti
 		return nil, internal(err)
 	}
 	err = g.cfg.Registry.ChangeBox(ctx, box, func(b *Box) error {
-		return b.join(req, csr, chain[0].NotAfter, now)
+		return noteJoin(b, req, csr, chain[0], now)
 	})
 	if err != nil {
 		return nil, err
@@ -132,19 +133,19 @@ func (g *Registrar) mayJoin(box wire.BoxID) error {
 	return nil
 }
 
-// join notes that the box joined. One that joined before gets a new key and its
-// older ones end; one that was revoked has to be readmitted first.
-func (b *Box) join(req *wire.JoinRequest, csr request, end, now time.Time) error {
+// noteJoin notes that a box joined. One that joined before gets a new key and
+// its older ones end; one that was revoked has to be readmitted first.
+func noteJoin(b *Box, req *wire.JoinRequest, csr request, cert *x509.Certificate, now time.Time) error {
 	if !b.Revoked.IsZero() {
 		return refuse(ReasonBoxRevoked, "box %s was revoked on %s by %s; readmit it first", req.Box, stamp(b.Revoked), b.RevokedBy)
 	}
 	if _, again := b.Key(csr.id); !again {
-		b.endKeys(csr.id, now, KeyRejoined)
+		b.EndKeys(csr.id, now, KeyRejoined)
 	}
-	if err := b.addKey(Key{ID: csr.id, Public: csr.der, From: now}); err != nil {
+	if err := certify(b, csr, cert, now); err != nil {
 		return err
 	}
-	b.Name, b.Version, b.Token, b.Joined, b.CertEnd = req.Name, req.Version, req.Token, now, end
+	b.Name, b.Version, b.Token, b.Joined = req.Name, req.Version, req.Token, now
 	return nil
 }
 
@@ -154,7 +155,7 @@ func (g *Registrar) Revoke(ctx context.Context, box wire.BoxID, by string) error
 	return g.changeKnown(ctx, box, func(b *Box) {
 		if b.Revoked.IsZero() {
 			b.Revoked, b.RevokedBy = g.cfg.now(), by
-			b.endKeys(0, b.Revoked, KeyRevoked)
+			b.EndKeys(0, b.Revoked, KeyRevoked)
 		}
 	})
 }

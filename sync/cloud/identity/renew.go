@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"time"
 
@@ -51,7 +52,7 @@ func (g *Registrar) renew(ctx context.Context, c *Caller, r *http.Request) (*wir
 		if err := checkBox(c, b); err != nil {
 			return err // since we looked first
 		}
-		return b.renew(c.key, csr, req, chain[0].NotAfter, now)
+		return noteRenewal(b, c.key, csr, req, chain[0], now)
 	})
 	if err != nil {
 		return nil, err
@@ -59,17 +60,15 @@ func (g *Registrar) renew(ctx context.Context, c *Caller, r *http.Request) (*wir
 	return &wire.RenewAnswer{Chain: rawOf(chain), Roots: a.rootsDER()}, nil
 }
 
-// renew notes a new certificate. The key that asks for it has just been proven
-// to work: those before it end, and so does one that was given later and never used.
-func (b *Box) renew(by uint64, csr request, req *wire.RenewRequest, end, now time.Time) error {
+// noteRenewal notes a new certificate. The key that asks for it has just been
+// proven to work: those before it end, and so does one that was given later and
+// never used.
+func noteRenewal(b *Box, by uint64, csr request, req *wire.RenewRequest, cert *x509.Certificate, now time.Time) error {
 	for i := range b.Keys {
 		if k := &b.Keys[i]; k.ID != by && k.ID != csr.id && k.Until.IsZero() {
 			k.Until, k.Why = now, KeyReplaced
 		}
 	}
-	if err := b.addKey(Key{ID: csr.id, Public: csr.der, From: now}); err != nil {
-		return err
-	}
-	b.Name, b.Version, b.CertEnd = req.Name, req.Version, end
-	return nil
+	b.Name, b.Version = req.Name, req.Version
+	return certify(b, csr, cert, now)
 }

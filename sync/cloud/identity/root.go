@@ -36,13 +36,13 @@ func newSerial() (*big.Int, error) {
 }
 
 // makeRoot makes a root with a key of its own. Below it is one issuer, and after
-// a rotation the next root in between: hence a path length of 2.
+// rotations the next roots in between: hence the path length.
 func makeRoot(domain string, now time.Time) (*pair, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	template := authorityTemplate(domain, "Signalbox root "+now.UTC().Format(time.DateOnly), 2)
+	template := authorityTemplate(domain, "Signalbox root "+now.UTC().Format(time.DateOnly), 1+maxOlderRoots)
 	template.NotBefore, template.NotAfter = now.Add(-backdate), now.AddDate(rootYears, 0, 0)
 	cert, err := sign(template, template, key.Public(), key)
 	if err != nil {
@@ -66,7 +66,7 @@ func makeIssuer(domain string, root *pair, key *ecdsa.PrivateKey, now time.Time)
 // cross has an older root vouch for a newer one, so that boxes which have not
 // heard of the newer one trust what it issues.
 func cross(older *pair, newer *x509.Certificate, domain string) (*x509.Certificate, error) {
-	template := authorityTemplate(domain, newer.Subject.CommonName, 1)
+	template := authorityTemplate(domain, newer.Subject.CommonName, maxOlderRoots)
 	template.NotBefore, template.NotAfter = newer.NotBefore, earlier(newer.NotAfter, older.cert.NotAfter)
 	return sign(template, older.cert, newer.PublicKey, older.key)
 }

@@ -79,7 +79,7 @@ func (a *Authority) JoinCommand(url string, token wire.JoinToken) string {
 
 // use checks that req may use the token and notes that it does. The same box
 // with the same key may again.
-func (t *Token) use(req *wire.JoinRequest, key uint64, now time.Time) error {
+func use(t *Token, req *wire.JoinRequest, key uint64, now time.Time) error {
 	if now.After(t.Expires) {
 		return refuse(ReasonTokenExpired, "the token expired on %s; make a new one", stamp(t.Expires))
 	}
@@ -92,6 +92,6 @@ func (t *Token) use(req *wire.JoinRequest, key uint64, now time.Time) error {
 		last := t.Used[len(t.Used)-1]
 		return refuse(ReasonTokenUsedUp, "the token is used up: box %s joined with it on %s; make a new one", last.Box, stamp(last.At))
 	}
-	t.Used = append(t.Used, Use{req.Box, key, now})
+	t.Used = append(t.Used, Use{Box: req.Box, Key: key, At: now})
 	return nil
 }

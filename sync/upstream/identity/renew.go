@@ -24,7 +24,12 @@ const (
 
 	renewRetry    = 30 * time.Second // the first time, then up to
 	renewRetryMax = time.Hour
+	// renewLeast lies between two renewals: an issuer that is about to end gives
+	// certificates whose half life is over.
+	renewLeast = time.Minute
 	jitter        = 0.1 // of the time until renewal
+
+	newsTries, newsEvery = 4, 500 * time.Millisecond
 )
 
 // RenewerConfig is what NewRenewer needs.
@@ -69,26 +74,22 @@ func (r *Renewer) Kick() {
 // Run renews until ctx is cancelled. What goes wrong it tries again, within an
 // hour at most, for as long as the cloud may accept the box.
 func (r *Renewer) Run(ctx context.Context) error {
-	spread, failed := 1+jitter*(2*rand.Float64()-1), 0
+	spread, failed, least := 1+jitter*(2*rand.Float64()-1), 0, time.Duration(0)
 	if r.cfg.Identity.clock.behind() {
 		r.askTime(ctx)
 	}
 	for {
-		wait := r.due(spread)
+		wait := max(r.due(spread), least)
 		if failed > 0 {
 			wait = backoff(failed)
 		}
 		if !r.sleep(ctx, wait) {
 			return nil
 		}
-		switch err := r.Renew(ctx); {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			failed++
+		if err := r.Renew(ctx); err == nil {
+			failed, spread, least = 0, 1+jitter*(2*rand.Float64()-1), renewLeast
+		} else if failed++; ctx.Err() == nil {
 			r.cfg.Logger.Warn("the certificate for the cloud could not be renewed, it is tried again", "attempt", failed, "err", err)
-		default:
-			failed, spread = 0, 1+jitter*(2*rand.Float64()-1)
 		}
 	}
 }
@@ -204,9 +205,21 @@ func (r *Renewer) adopt(ctx context.Context, next *generation) error {
 	return nil
 }
 
-// self asks the cloud whom it takes the holder of an identity for.
+// self asks the cloud whom it takes the holder of an identity for. Another node
+// than the one that has just given the certificate may hear of it a moment later.
 func (r *Renewer) self(ctx context.Context, as *generation) error {
 	body, err := r.exchange(ctx, as, http.MethodGet, wire.SelfPath, nil)
+	for range newsTries {
+		if refused, ok := errors.AsType[*Refused](err); !ok || refused.Code != "box_unknown" && refused.Code != "key_unknown" {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(newsEvery):
+		}
+		body, err = r.exchange(ctx, as, http.MethodGet, wire.SelfPath, nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,13 +73,13 @@ func explain(failed *tls.CertificateVerificationError, now time.Time) error {
 func namesOf(cert *x509.Certificate) string {
 	names := cert.DNSNames
 	for _, ip := range cert.IPAddresses {
-		names = append(names[:len(names):len(names)], ip.String())
+		names = append(slices.Clip(names), ip.String())
 	}
 	switch {
 	case len(names) == 0:
 		return "no name"
 	case len(names) > 5:
-		names = append(names[:5:5], "…")
+		names = append(slices.Clone(names[:5]), "…")
 	}
 	return strings.Join(names, ", ")
 }
