@@ -87,7 +87,6 @@ var errTryAgain = errors.New("looking whether a WebSocket comes through by now")
 func (m *member) carry(ctx context.Context, w way, endpoint *url.URL) error {
 	m.connects.Add(1)
 	m.reached(w.name(), endpoint)
-	poke(m.hurry) // the next frame tells of the way
 	err := (&courier{member: m, way: w}).run(ctx)
 	w.close()
 	return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server/ats"
+
+	"signalbox/sync/wire"
 )
 
 // bubble runs a cloud on time that is made up.
@@ -14,6 +16,7 @@ func bubble(t *testing.T, do func(t *testing.T, c *cloud, n *memory)) {
 	t.Helper()
 	ats.Register() // a clock of the broker's that all of the process share: it must not be born in the bubble
 	defer ats.Unregister()
+	warm(t)
 	for range 2 { // nats.go keeps timers in a pool, which must not hold those of another bubble
 		runtime.GC()
 	}
@@ -22,6 +25,18 @@ func bubble(t *testing.T, do func(t *testing.T, c *cloud, n *memory)) {
 		do(t, newCloud(t, network, true), network)
 		_ = network.Close()
 	})
+}
+
+// warm has the compressor make its channels, which all of the process share.
+func warm(t *testing.T) {
+	t.Helper()
+	packed, err := wire.Pack(&wire.Frame{First: 1, Last: 1})
+	if err == nil {
+		_, _, err = wire.Unpack(packed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // inBubble runs a cloud and an agent.

@@ -83,15 +83,19 @@ func (o *orders) run(ctx context.Context) {
 // errKnown says that a command was begun before.
 var errKnown = errors.New("known")
 
-func (o *orders) carryOut(ctx context.Context, c wire.Command) {
-	err := o.outbox.Update(func(s *outbox.State) error {
+// begin notes on disk that a command is begun.
+func (o *orders) begin(c wire.Command) error {
+	return o.outbox.Update(func(s *outbox.State) error {
 		if _, known := s.Commands[c.ID]; known {
 			return errKnown
 		}
 		s.Commands[c.ID] = outbox.Command{Expires: c.Expires}
 		return nil
 	})
-	switch {
+}
+
+func (o *orders) carryOut(ctx context.Context, c wire.Command) {
+	switch err := o.begin(c); {
 	case errors.Is(err, errKnown):
 		return
 	case err != nil:

@@ -128,25 +128,21 @@ var errNoLive = errors.New("no live view by POST")
 
 func (p *poster) live(wire.Live) error { return errNoLive }
 
-// exchange posts a batch, or nothing, and reads the Standing. The cloud's
-// challenge is asked for with an empty body.
+// exchange posts a batch, or nothing, and reads the Standing. A proof that the
+// cloud does not know what to do with is made once more: it may have been a short
+// one, for a node that has seen the box lately.
 func (p *poster) exchange(ctx context.Context, b *parcel) (*wire.Standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
-	challenge, err := p.post(ctx, nil, "")
-	if err != nil {
-		return nil, err
-	}
-	_ = challenge.Body.Close()
 	body := []byte{}
 	if b != nil {
 		body = b.data
 	}
-	proof, err := p.dialer.answerChallenge(challenge, http.MethodPost, p.target, body)
-	if err != nil {
-		return nil, err
+	proof, answer, err := p.prove(ctx, body)
+	if err == nil && answer.StatusCode == http.StatusUnauthorized {
+		_ = answer.Body.Close()
+		proof, answer, err = p.prove(ctx, body)
 	}
-	answer, err := p.post(ctx, body, proof.Header())
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +158,23 @@ func (p *poster) exchange(ctx context.Context, b *parcel) (*wire.Standing, error
 		return nil, fmt.Errorf("%w: %w", errNotTheCloud, err)
 	}
 	return wire.ParseStanding(data)
+}
+
+// prove posts body with a proof, after it has asked for a challenge with an
+// empty one.
+func (p *poster) prove(ctx context.Context, body []byte) (*wire.Proof, *http.Response, error) {
+	challenge, err := p.post(ctx, nil, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer challenge.Body.Close()
+	proof, err := p.dialer.answerChallenge(challenge, http.MethodPost, p.target, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(challenge.Body, 4<<10)) // so that the connection can be used again
+	answer, err := p.post(ctx, body, proof.Header())
+	return proof, answer, err
 }
 
 func (p *poster) post(ctx context.Context, body []byte, proof string) (*http.Response, error) {
