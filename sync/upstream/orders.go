@@ -109,7 +109,7 @@ func (o *orders) carryOut(ctx context.Context, c wire.Command) {
 	case o.cfg.Commands != nil:
 		outcome = o.try(ctx, c)
 	}
-	o.log.Info("command of the cloud", "seq", c.ID, "reason", c.Name+": "+string(outcome))
+	o.log.Info("command of the cloud", "reason", c.Name+" "+c.ID+": "+string(outcome))
 	o.mu.Lock()
 	o.ended = append(o.ended, ended{c.ID, outcome, time.Now()})
 	o.mu.Unlock()
