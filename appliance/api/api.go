@@ -14,6 +14,7 @@ import (
 
 	"signalbox/appliance/auth"
 	"signalbox/appliance/room"
+	"signalbox/internal/jsonapi"
 )
 
 // Rooms is the part of the signaling server that the API works on. Changes
@@ -122,12 +123,17 @@ type Config struct {
 	EventStreams int
 }
 
+// redeemLimits lets a batch of devices behind one address in, and keeps anyone
+// from occupying the store with guesses, which 128-bit codes defeat by
+// themselves.
+var redeemLimits = jsonapi.Limits{PerSource: 0.5, PerSourceBurst: 20, Total: 50, TotalBurst: 200, Sources: 1024}
+
 // API serves the routes of the table in routes.go. Make one with New.
 type API struct {
 	cfg      Config
 	log      *slog.Logger
 	metrics  *metrics
-	redeems  *sourceLimiter
+	redeems  *jsonapi.SourceLimiter
 	status   sampler
 	origin   *http.CrossOriginProtection
 	claimed  atomic.Bool   // there has been an administrator; stays true
@@ -159,7 +165,7 @@ func New(cfg Config) (*API, error) {
 		cfg:     cfg,
 		log:     cfg.Logger,
 		metrics: metrics,
-		redeems: newSourceLimiter(redeemLimits),
+		redeems: jsonapi.NewSourceLimiter(redeemLimits),
 		origin:  http.NewCrossOriginProtection(),
 		streams: make(chan struct{}, cfg.EventStreams),
 		stopped: make(chan struct{}),
