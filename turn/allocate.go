@@ -54,7 +54,7 @@ type wanted struct {
 // relayed address is the one that the client spoke to.
 func (g *gate) families() (want wanted, _ refusal) {
 	requested, ok := familyAsked(&g.message, stun.AttrRequestedAddressFamily)
-	additional, ok2 := familyAsked(&g.message, attrAdditionalAddressFamily)
+	additional, ok2 := familyAsked(&g.message, additionalFamily(&g.message))
 	if !ok || !ok2 || additional != 0 && additional != familyIPv6 || requested != 0 && additional != 0 {
 		return want, stun.CodeBadRequest
 	}
@@ -80,13 +80,21 @@ func (g *gate) families() (want wanted, _ refusal) {
 	return want, 0
 }
 
+// additionalFamily is the attribute by which m would ask for a second family.
+func additionalFamily(m *stun.Message) stun.AttrType {
+	if m.Contains(attrAdditionalAddressFamily) {
+		return attrAdditionalAddressFamily
+	}
+	return attrCoturnAdditionalFamily
+}
+
 // pairing reads EVEN-PORT and RESERVATION-TOKEN, which do not go with some of
 // the families asked for.
 func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 	even, wantsEven, evenOK := fixed(&g.message, stun.AttrEvenPort, 1)
 	claim, claims, claimOK := fixed(&g.message, stun.AttrReservationToken, len(reservationToken{}))
 	pair := wantsEven && evenOK && even[0]&0x80 != 0
-	both := g.message.Contains(attrAdditionalAddressFamily)
+	both := g.message.Contains(additionalFamily(&g.message))
 	switch {
 	case !evenOK, !claimOK, wantsEven && claims, pair && both,
 		claims && (both || g.message.Contains(stun.AttrRequestedAddressFamily)):

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	additionalFamily stun.AttrType = 0x8000
-	addressErrorCode stun.AttrType = 0x8001
+	additionalFamily       stun.AttrType = 0x8000
+	coturnAdditionalFamily stun.AttrType = 0x8032 // of its client
+	addressErrorCode       stun.AttrType = 0x8001
 )
 
 // bothFamilies serves on loopback addresses of both.
@@ -71,9 +72,9 @@ func relayedAddrs(t *testing.T, m *stun.Message) (addrs []netip.Addr, failed []b
 func TestAdditionalFamily(t *testing.T) {
 	server := bothFamilies(t)
 	v4, v6 := echo(t, "127.0.0.1:0"), echo(t, "[::1]:0")
-	for _, network := range transports {
+	for network, attribute := range map[string]stun.AttrType{"udp": additionalFamily, "tcp": coturnAdditionalFamily} {
 		c := turntest.Dial(t, network, turntest.Addr(server))
-		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, raw(attribute, 2, 0, 0, 0))
 		want(t, "code", turntest.Code(m), 0)
 		if err := c.Key().Check(m); err != nil {
 			t.Errorf("response not signed right: %v", err)

@@ -13,6 +13,9 @@ import (
 const (
 	attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 §18.11
 	attrAddressErrorCode        stun.AttrType = 0x8001 // RFC 8656 §18.12
+	// attrCoturnAdditionalFamily is the number that coturn gave to
+	// ADDITIONAL-ADDRESS-FAMILY before there was one. Its client sends no other.
+	attrCoturnAdditionalFamily stun.AttrType = 0x8032
 )
 
 // protocolUDP is the REQUESTED-TRANSPORT that is served (RFC 8656 §18.6).
