@@ -35,6 +35,7 @@ type Tokens interface {
 	Issue(grant auth.Grant) (token string, id auth.Identity, err error)
 	Renew(token string) (fresh string, id auth.Identity, err error)
 	Revoke(ctx context.Context, r auth.Revocation) error
+	Lift(ctx context.Context, r auth.Revocation) error
 }
 
 // Invites keeps the codes that people and devices turn into tokens.
