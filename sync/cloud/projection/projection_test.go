@@ -1,0 +1,144 @@
+package projection_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"signalbox/sync/cloud/projection"
+	"signalbox/sync/wire"
+)
+
+func fleet(seed uint64, n int) []*plant {
+	plants := make([]*plant, n)
+	for i := range plants {
+		plants[i] = newPlant(seed, i)
+	}
+	return plants
+}
+
+// TestTotals: whatever became of the batches on their way, when all have come
+// in the end the cloud knows what the boxes know.
+func TestTotals(t *testing.T) {
+	for seed := range uint64(6) {
+		plants := fleet(seed, 5)
+		stream := history(seed, plants, 700)
+		p := open(t)
+		feed(t, p, stream, 50)
+		for _, plant := range plants {
+			v := p.Box(plant.id)
+			for _, m := range wire.Metrics {
+				if m.Kind != wire.Counter {
+					continue
+				}
+				if got, want := v.Total(m.ID), plant.total(m.ID); got != want {
+					t.Errorf("seed %d, %s: %s is %d, want %d", seed, plant.id, m.Name, got, want)
+				}
+			}
+			checkPresent(t, p, plant)
+			checkHistory(t, p, plant)
+		}
+		if err := p.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func checkPresent(t *testing.T, p *projection.Projection, plant *plant) {
+	t.Helper()
+	v := p.Box(plant.id)
+	if v.Applied != plant.seq || !v.Gap.IsZero() || v.Jumped != 0 || v.Incarnation != plant.inc {
+		t.Errorf("%s: applied %d of %d, gap since %v, %d jumped, incarnation %x, want %x", plant.id, v.Applied, plant.seq, v.Gap, v.Jumped, v.Incarnation, plant.inc)
+	}
+	rooms, err := p.Rooms(plant.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint32{}
+	for _, r := range rooms {
+		got[r.ID] = r.Members
+	}
+	want := map[string]uint32{}
+	for id, r := range plant.rooms {
+		want[id] = r.GetMembers()
+	}
+	if !maps.Equal(got, want) || v.Rooms != len(want) {
+		t.Errorf("%s: rooms are %v (%d), want %v", plant.id, got, v.Rooms, want)
+	}
+	var alerts, raised []string
+	for _, a := range v.Alerts {
+		alerts = append(alerts, string(a.Kind))
+	}
+	for _, kind := range slices.Sorted(maps.Keys(plant.raised)) {
+		if plant.raised[kind] {
+			raised = append(raised, kind)
+		}
+	}
+	if !slices.Equal(alerts, raised) {
+		t.Errorf("%s: alerts are %q, want %q", plant.id, alerts, raised)
+	}
+}
+
+func checkHistory(t *testing.T, p *projection.Projection, plant *plant) {
+	t.Helper()
+	from, to := epoch.Add(-time.Hour), plant.now.Add(time.Hour)
+	hours, err := p.Hours(plant.id, wire.RelayPackets, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := uint64(0)
+	for _, h := range hours {
+		sum += h.Added
+	}
+	if want := plant.total(wire.RelayPackets); sum != want {
+		t.Errorf("%s: hours sum up to %d, want %d", plant.id, sum, want)
+	}
+	boxes := []wire.BoxID{plant.id}
+	d, err := p.Distribution(boxes, wire.QualityJoinMs, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An hour in which the outbox began anew has a sketch of each incarnation.
+	if d.Count() != plant.joined {
+		t.Errorf("%s: %d joins, want %d", plant.id, d.Count(), plant.joined)
+	}
+	n, err := p.UniqueDevices(boxes, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := plant.union.Count(); n != want {
+		t.Errorf("%s: %d devices, want %d", plant.id, n, want)
+	}
+}
+
+// TestEqualHashes: two nodes that read the same stream are equal, however they
+// group messages, and also when one begins anew in between.
+func TestEqualHashes(t *testing.T) {
+	plants := fleet(11, 6)
+	stream := history(11, plants, 500)
+	a, b := open(t), open(t)
+	feed(t, a, stream, 1)
+	feed(t, b, stream, 211)
+	if a.Hash() != b.Hash() || a.Hash().Seq != uint64(len(stream)) {
+		t.Errorf("hashes are %v and %v after %d messages", a.Hash(), b.Hash(), len(stream))
+	}
+	hours, err := a.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The whole stream again, as after a wiped file of positions.
+	feed(t, a, stream, 100)
+	again, err := a.History()
+	if err != nil || again != hours {
+		t.Errorf("history is %v after a repetition, was %v (%v)", again, hours, err)
+	}
+	last := stream[len(stream)-1]
+	last.Body = nil
+	last.Refused = "signature"
+	last.Seq++
+	feed(t, b, []projection.Message{last}, 1)
+	if a.Hash().Digest == b.Hash().Digest {
+		t.Error("a refused message is not part of the hash")
+	}
+}
