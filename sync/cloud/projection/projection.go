@@ -209,3 +209,9 @@ func (p *Projection) Site(tenant, site string) []*BoxView {
 func compareIDs(a, b wire.BoxID) int {
 	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Site, b.Site), cmp.Compare(a.Box, b.Box))
 }
+
+// Written is how many bytes went to the disk since the file was opened.
+func (p *Projection) Written() uint64 {
+	s := p.db.Stats()
+	return uint64(s.TxStats.GetPageAlloc())
+}
