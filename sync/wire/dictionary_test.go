@@ -61,7 +61,7 @@ func writeDictionary(t *testing.T, path string) {
 		}
 	}
 	d, err := dict.BuildZstdDict(samples, dict.Options{
-		MaxDictSize: 8192, HashBytes: 5, ZstdDictID: dictionaryID, ZstdDictCompat: true, ZstdLevel: zstd.SpeedFastest,
+		MaxDictSize: 4 << 10, HashBytes: 5, ZstdDictID: dictionaryID, ZstdDictCompat: true, ZstdLevel: zstd.SpeedFastest,
 	})
 	if err != nil {
 		t.Fatal(err)
