@@ -3,6 +3,7 @@ package projection
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -29,6 +30,9 @@ type rollup struct {
 	sketches []sketch
 }
 
+// ErrRollup is returned for a rollup that this version cannot read.
+var ErrRollup = errors.New("this is no hour that this version can read")
+
 // rollupForm is the version of Data.
 const rollupForm = 1
 
@@ -51,7 +55,7 @@ func (r *rollup) encode() []byte {
 func decodeRollup(data []byte) (r rollup, err error) {
 	d := &decoder{b: data}
 	if d.uint() != rollupForm {
-		return r, errDamaged
+		return r, ErrRollup
 	}
 	r.Hour.decode(d)
 	r.sketches = unlist(d, func(d *decoder, s *sketch) {
@@ -63,7 +67,10 @@ func decodeRollup(data []byte) (r rollup, err error) {
 		s.last = d.uint()
 		s.data = d.bytes()
 	})
-	return r, d.end()
+	if d.end() != nil {
+		return r, ErrRollup
+	}
+	return r, nil
 }
 
 // MergeRollups joins two of the same box and hour; of one that cannot be read
@@ -243,11 +250,19 @@ func (b *box) recall(e HourEnd, atMs int64) error {
 // Loaded tells whether the stream RU has been read into this file.
 func (p *Projection) Loaded() (done bool, err error) {
 	err = p.db.View(func(tx *bbolt.Tx) error {
-		done = tx.Bucket([]byte(bucketMeta)).Get(keyRolled) != nil
+		done = tx.Bucket([]byte(bucketMeta)).Get(keyLoaded) != nil
 		return nil
 	})
 	return done, err
 }
 
-// SetLoaded notes that it has.
-func (t *Tx) SetLoaded() error { return t.bucket(bucketMeta).Put(keyRolled, []byte{1}) }
+// SetLoaded notes that it has, and whether there was anything in it.
+func (t *Tx) SetLoaded(something bool) error {
+	meta := t.bucket(bucketMeta)
+	if something {
+		if err := meta.Put(keyMixed, []byte{1}); err != nil {
+			return err
+		}
+	}
+	return meta.Put(keyLoaded, []byte{1})
+}

@@ -35,7 +35,8 @@ var (
 	keyPosition = []byte("position")
 	keyDigest   = []byte("digest")
 	keyForm     = []byte("form")
-	keyRolled   = []byte("rolled")
+	keyLoaded   = []byte("loaded") // the stream RU was read
+	keyMixed    = []byte("mixed")  // not all of the state comes from the stream as it is now
 )
 
 // form is the version of the records. A file of another is built again.
@@ -200,8 +201,16 @@ func decodePosition(record []byte) (p Position) {
 // Position returns how far the transaction has come.
 func (t *Tx) Position() Position { return t.at }
 
-// Restart goes on with another stream, from its first message on. Nothing is
-// forgotten: messages that were applied before change nothing.
-func (t *Tx) Restart(stream time.Time) { t.at = Position{Stream: stream, Time: t.at.Time} }
+// Restart goes on with another stream, from its first message on, or begins
+// with it. Nothing is forgotten: messages that were applied before change
+// nothing. whole tells whether the stream still has all that it ever had.
+func (t *Tx) Restart(stream time.Time, whole bool) error {
+	mixed := t.at.Seq > 0 || !whole
+	t.at = Position{Stream: stream, Time: t.at.Time}
+	if mixed {
+		return t.bucket(bucketMeta).Put(keyMixed, []byte{1})
+	}
+	return nil
+}
 
 func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
