@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"signalbox/sync/cloud/projection"
+	"signalbox/sync/cloud/projection/projectiontest"
 	"signalbox/sync/wire"
 )
 
@@ -48,14 +49,14 @@ func steady(boxes, minutes int) []projection.Message {
 	stream := make([]projection.Message, 0, boxes*minutes)
 	for range minutes {
 		for _, p := range plants {
-			p.minute()
-			f := p.frames[0]
-			if p.seq%60 != 0 {
+			p.Minute()
+			f := p.Frames[0]
+			if p.Seq%60 != 0 {
 				f.Sketches = nil
 			}
 			f.Rooms = f.Rooms[:min(len(f.Rooms), 1)]
-			m := projection.Message{Box: p.id, Body: p.body(1), Time: p.now.Add(20 * time.Millisecond)}
-			p.sent = nil
+			m := projection.Message{Box: p.ID, Body: p.Body(1), Time: p.Now.Add(20 * time.Millisecond)}
+			p.Sent = nil
 			m.Seq = uint64(len(stream) + 1)
 			stream = append(stream, m)
 		}
@@ -77,7 +78,7 @@ func BenchmarkOverview(b *testing.B) {
 	feed(b, p, steady(2000, 2), 512)
 	for b.Loop() {
 		all := p.Overview()
-		now, bad := epoch.Add(time.Hour), 0
+		now, bad := projectiontest.Epoch.Add(time.Hour), 0
 		for _, v := range all {
 			for _, c := range v.Strip(now) {
 				if c.State() == projection.CellBad {

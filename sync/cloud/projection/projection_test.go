@@ -7,16 +7,9 @@ import (
 	"time"
 
 	"signalbox/sync/cloud/projection"
+	"signalbox/sync/cloud/projection/projectiontest"
 	"signalbox/sync/wire"
 )
-
-func fleet(seed uint64, n int) []*plant {
-	plants := make([]*plant, n)
-	for i := range plants {
-		plants[i] = newPlant(seed, i)
-	}
-	return plants
-}
 
 // TestTotals: whatever became of the batches on their way, when all have come
 // in the end the cloud knows what the boxes know.
@@ -27,13 +20,13 @@ func TestTotals(t *testing.T) {
 		p := open(t)
 		feed(t, p, stream, 50)
 		for _, plant := range plants {
-			v := p.Box(plant.id)
+			v := p.Box(plant.ID)
 			for _, m := range wire.Metrics {
 				if m.Kind != wire.Counter {
 					continue
 				}
-				if got, want := v.Total(m.ID), plant.total(m.ID); got != want {
-					t.Errorf("seed %d, %s: %s is %d, want %d", seed, plant.id, m.Name, got, want)
+				if got, want := v.Total(m.ID), plant.Total(m.ID); got != want {
+					t.Errorf("seed %d, %s: %s is %d, want %d", seed, plant.ID, m.Name, got, want)
 				}
 			}
 			checkPresent(t, p, plant)
@@ -45,13 +38,13 @@ func TestTotals(t *testing.T) {
 	}
 }
 
-func checkPresent(t *testing.T, p *projection.Projection, plant *plant) {
+func checkPresent(t *testing.T, p *projection.Projection, plant *projectiontest.Plant) {
 	t.Helper()
-	v := p.Box(plant.id)
-	if v.Applied != plant.seq || !v.Gap.IsZero() || v.Jumped != 0 || v.Incarnation != plant.inc {
-		t.Errorf("%s: applied %d of %d, gap since %v, %d jumped, incarnation %x, want %x", plant.id, v.Applied, plant.seq, v.Gap, v.Jumped, v.Incarnation, plant.inc)
+	v := p.Box(plant.ID)
+	if v.Applied != plant.Seq || !v.Gap.IsZero() || v.Jumped != 0 || v.Incarnation != plant.Inc {
+		t.Errorf("%s: applied %d of %d, gap since %v, %d jumped, incarnation %x, want %x", plant.ID, v.Applied, plant.Seq, v.Gap, v.Jumped, v.Incarnation, plant.Inc)
 	}
-	rooms, err := p.Rooms(plant.id)
+	rooms, err := p.Rooms(plant.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,30 +53,30 @@ func checkPresent(t *testing.T, p *projection.Projection, plant *plant) {
 		got[r.ID] = r.Members
 	}
 	want := map[string]uint32{}
-	for id, r := range plant.rooms {
+	for id, r := range plant.Rooms {
 		want[id] = r.GetMembers()
 	}
 	if !maps.Equal(got, want) || v.Rooms != len(want) {
-		t.Errorf("%s: rooms are %v (%d), want %v", plant.id, got, v.Rooms, want)
+		t.Errorf("%s: rooms are %v (%d), want %v", plant.ID, got, v.Rooms, want)
 	}
 	var alerts, raised []string
 	for _, a := range v.Alerts {
 		alerts = append(alerts, string(a.Kind))
 	}
-	for _, kind := range slices.Sorted(maps.Keys(plant.raised)) {
-		if plant.raised[kind] {
+	for _, kind := range slices.Sorted(maps.Keys(plant.Raised)) {
+		if plant.Raised[kind] {
 			raised = append(raised, kind)
 		}
 	}
 	if !slices.Equal(alerts, raised) {
-		t.Errorf("%s: alerts are %q, want %q", plant.id, alerts, raised)
+		t.Errorf("%s: alerts are %q, want %q", plant.ID, alerts, raised)
 	}
 }
 
-func checkHistory(t *testing.T, p *projection.Projection, plant *plant) {
+func checkHistory(t *testing.T, p *projection.Projection, plant *projectiontest.Plant) {
 	t.Helper()
-	from, to := epoch.Add(-time.Hour), plant.now.Add(time.Hour)
-	hours, err := p.Hours(plant.id, wire.RelayPackets, from, to)
+	from, to := projectiontest.Epoch.Add(-time.Hour), plant.Now.Add(time.Hour)
+	hours, err := p.Hours(plant.ID, wire.RelayPackets, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,24 +84,24 @@ func checkHistory(t *testing.T, p *projection.Projection, plant *plant) {
 	for _, h := range hours {
 		sum += h.Added
 	}
-	if want := plant.total(wire.RelayPackets); sum != want {
-		t.Errorf("%s: hours sum up to %d, want %d", plant.id, sum, want)
+	if want := plant.Total(wire.RelayPackets); sum != want {
+		t.Errorf("%s: hours sum up to %d, want %d", plant.ID, sum, want)
 	}
-	boxes := []wire.BoxID{plant.id}
+	boxes := []wire.BoxID{plant.ID}
 	d, err := p.Distribution(boxes, wire.QualityJoinMs, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// An hour in which the outbox began anew has a sketch of each incarnation.
-	if d.Count() != plant.joined {
-		t.Errorf("%s: %d joins, want %d", plant.id, d.Count(), plant.joined)
+	if d.Count() != plant.Joined {
+		t.Errorf("%s: %d joins, want %d", plant.ID, d.Count(), plant.Joined)
 	}
 	n, err := p.UniqueDevices(boxes, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := plant.union.Count(); n != want {
-		t.Errorf("%s: %d devices, want %d", plant.id, n, want)
+	if want := plant.Union.Count(); n != want {
+		t.Errorf("%s: %d devices, want %d", plant.ID, n, want)
 	}
 }
 
@@ -118,14 +111,14 @@ func TestEqualHashes(t *testing.T) {
 	plants := fleet(11, 6)
 	stream := history(11, plants, 500)
 	a, b := open(t), open(t)
-	feed(t, a, stream, 1)
+	feed(t, a, stream, 9)
 	feed(t, b, stream, 211)
 	if a.Hash() != b.Hash() || a.Hash().Seq != uint64(len(stream)) {
 		t.Errorf("hashes are %v and %v after %d messages", a.Hash(), b.Hash(), len(stream))
 	}
 	before := snapshot(t, a)
 	// The whole stream again, as after a restart from a lost position.
-	feed(t, a, stream, 100)
+	feed(t, a, stream, 300)
 	if again := snapshot(t, a); again.History != before.History {
 		t.Errorf("history is %v after a repetition, was %v", again.History, before.History)
 	}

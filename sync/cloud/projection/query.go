@@ -280,3 +280,17 @@ func (p *Projection) sketches(boxes []wire.BoxID, id wire.MetricID, from, to tim
 	}
 	return nil
 }
+
+// Refused counts messages that were not taken, by reason, of boxes of which
+// nothing else is known.
+func (p *Projection) Refused() (counts map[string]uint64, err error) {
+	counts = map[string]uint64{}
+	err = p.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketRefused)).ForEach(func(reason, record []byte) error {
+			d := &decoder{b: record}
+			counts[string(reason)] = d.uint()
+			return d.end()
+		})
+	})
+	return counts, err
+}
