@@ -42,14 +42,23 @@ type cloud struct {
 
 func newCloud(t testing.TB) *cloud {
 	t.Helper()
-	c := &cloud{t: t, registry: identitytest.NewRegistry(site, "hall-3")}
+	registry := identitytest.NewRegistry(site, "hall-3")
+	c := newNode(t, t.TempDir(), registry)
+	c.registry = registry
+	return c
+}
+
+// newNode is a node with the authority in dir.
+func newNode(t testing.TB, dir string, registry identity.Registry) *cloud {
+	t.Helper()
+	c := &cloud{t: t}
 	c.from.Store("test")
 	var err error
-	if c.auth, err = identity.Open(identity.Config{Dir: t.TempDir()}); err != nil {
+	if c.auth, err = identity.Open(identity.Config{Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	c.Registrar, err = identity.NewRegistrar(identity.WithClock(identity.RegistrarConfig{
-		Authority: c.auth, Registry: c.registry, Source: func(*http.Request) string { return c.from.Load().(string) },
+		Authority: c.auth, Registry: registry, Source: func(*http.Request) string { return c.from.Load().(string) },
 	}, c.now))
 	if err != nil {
 		t.Fatal(err)
