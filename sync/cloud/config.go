@@ -4,13 +4,7 @@
 package cloud
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"strconv"
-	"strings"
 
 	"signalbox/sync/cloud/people"
 	"signalbox/sync/wire"
@@ -68,7 +62,7 @@ type NATS struct {
 func Default() Config {
 	return Config{
 		Data:   "/var/lib/signalbox-cloud",
-		HTTP:   HTTP{Listen: []string{"127.0.0.1:8090"}, HTTPS: []string{":8453"}},
+		HTTP:   HTTP{Listen: []string{":8090"}, HTTPS: []string{":8453"}},
 		NATS:   NATS{FramesMaxBytes: 16 << 30, RollupsMaxBytes: 8 << 30},
 		Domain: "signalbox.internal",
 		Tenant: wire.DefaultTenant,
