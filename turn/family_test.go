@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	additionalFamily stun.AttrType = 0x8000
-	addressErrorCode stun.AttrType = 0x8001
+	additionalFamily       stun.AttrType = 0x8000
+	coturnAdditionalFamily stun.AttrType = 0x8032 // of its client
+	addressErrorCode       stun.AttrType = 0x8001
 )
 
 // bothFamilies serves on loopback addresses of both.
@@ -71,9 +72,9 @@ func relayedAddrs(t *testing.T, m *stun.Message) (addrs []netip.Addr, failed []b
 func TestAdditionalFamily(t *testing.T) {
 	server := bothFamilies(t)
 	v4, v6 := echo(t, "127.0.0.1:0"), echo(t, "[::1]:0")
-	for _, network := range transports {
+	for network, attribute := range map[string]stun.AttrType{"udp": additionalFamily, "tcp": coturnAdditionalFamily} {
 		c := turntest.Dial(t, network, turntest.Addr(server))
-		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, raw(attribute, 2, 0, 0, 0))
 		want(t, "code", turntest.Code(m), 0)
 		if err := c.Key().Check(m); err != nil {
 			t.Errorf("response not signed right: %v", err)
@@ -126,13 +127,49 @@ func TestFamilyRefusals(t *testing.T) {
 	want(t, "address error", string(failed), "\x02\x00\x04\x28") // 440 for IPv6
 }
 
+// Who names no family gets IPv4 (RFC 8656 §7.2), also on an IPv6 socket; where
+// the box has none, IPv6. One family of two is better than none.
+func TestFamilyUnnamed(t *testing.T) {
+	both := bothFamilies(t)
+	served, _ := both.Addrs()
+	want(t, "without a family, over IPv6", turntest.Dial(t, "udp", served[1]).Allocate().Addr().Is4(), true)
+
+	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
+	c := turntest.Dial(t, "udp", turntest.Addr(onlyIPv6))
+	want(t, "where there is no IPv4", c.Allocate().Addr().Is6(), true)
+	want(t, "ipv4 by name", turntest.Code(turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).
+		Request(stun.MethodAllocate, turntest.UDPTransport, raw(stun.AttrRequestedAddressFamily, 1, 0, 0, 0))), 440)
+	m := turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).
+		Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+	addrs, failed := relayedAddrs(t, m)
+	if len(addrs) != 1 || !addrs[0].Is6() {
+		t.Errorf("both, where there is only IPv6: got %v", addrs)
+	}
+	want(t, "address error", string(failed), "\x01\x00\x04\x28") // 440 for IPv4
+}
+
+// When the ports of one family are used up, the other is given by itself.
+func TestFamilyOutOfPorts(t *testing.T) {
+	server := turntest.Start(t, func(c *turn.Config) {
+		c.Listen, c.RelayPorts = []string{"127.0.0.1:0", "[::1]:0"}, turn.PortRange{First: 21200, Last: 21200}
+	})
+	turntest.Dial(t, "udp", turntest.Addr(server)).Allocate()
+	m := turntest.Dial(t, "udp", turntest.Addr(server)).
+		Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+	addrs, failed := relayedAddrs(t, m)
+	if len(addrs) != 1 || !addrs[0].Is6() {
+		t.Errorf("got %v, want one of IPv6", addrs)
+	}
+	want(t, "address error", string(failed), "\x01\x00\x05\x08") // 508 for IPv4
+}
+
 // Callers on addresses of different families meet inside the relay.
 func TestCallersOfDifferentFamilies(t *testing.T) {
 	server := bothFamilies(t)
 	served, _ := server.Addrs()
 	a, b := turntest.Dial(t, "udp", served[0]), turntest.Dial(t, "tcp", served[1])
 	relayedA := a.Allocate(raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0))
-	relayedB := b.Allocate()
+	relayedB := b.Allocate(raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0))
 	want(t, "permission", b.Permit(relayedA), 0)
 	want(t, "channel", a.Bind(0x4000, relayedB), 0)
 	a.SendChannel(0x4000, []byte("hello"))

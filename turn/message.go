@@ -13,6 +13,9 @@ import (
 const (
 	attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 §18.11
 	attrAddressErrorCode        stun.AttrType = 0x8001 // RFC 8656 §18.12
+	// attrCoturnAdditionalFamily is the number that coturn gave to
+	// ADDITIONAL-ADDRESS-FAMILY before there was one. Its client sends no other.
+	attrCoturnAdditionalFamily stun.AttrType = 0x8032
 )
 
 // protocolUDP is the REQUESTED-TRANSPORT that is served (RFC 8656 §18.6).
@@ -33,13 +36,21 @@ var known = []stun.AttrType{
 	stun.AttrReservationToken, stun.AttrDontFragment,
 }
 
+// maxUnknown is how many attributes a 420 names. It is enough for people to
+// find what is wrong, and keeps small both the answer, which may go to an
+// unproven address, and the work for a request that is full of them.
+const maxUnknown = 8
+
 // unknownAttributes lists the comprehension-required attributes of m that are
-// not understood.
+// not understood, up to maxUnknown of them.
 func unknownAttributes(m *stun.Message) stun.UnknownAttributes {
 	var unknown stun.UnknownAttributes
 	for _, a := range m.Attributes {
-		if a.Type.Required() && !slices.Contains(known, a.Type) && !slices.Contains(unknown, a.Type) {
-			unknown = append(unknown, a.Type)
+		if !a.Type.Required() || slices.Contains(known, a.Type) || slices.Contains(unknown, a.Type) {
+			continue
+		}
+		if unknown = append(unknown, a.Type); len(unknown) == maxUnknown {
+			break
 		}
 	}
 	return unknown

@@ -245,17 +245,39 @@ func TestLibraryIsForPagesOfAnyone(t *testing.T) {
 	}
 }
 
-func TestVendoredFileIsTheOneDescribed(t *testing.T) {
-	data, err := os.ReadFile("assets/vendor/preact-htm.js")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestVendoredFilesAreTheOnesDescribed(t *testing.T) {
 	readme, err := os.ReadFile("assets/vendor/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum := sha256.Sum256(data); !strings.Contains(string(readme), hex.EncodeToString(sum[:])) {
-		t.Errorf("preact-htm.js has SHA-256 %x; say its version and sum in README.md", sum)
+	for _, name := range []string{"preact-htm.js", "uplot.js", "uplot.css"} {
+		data, err := os.ReadFile("assets/vendor/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := sha256.Sum256(data); !strings.Contains(string(readme), hex.EncodeToString(sum[:])) {
+			t.Errorf("%s has SHA-256 %x; say its version and sum in README.md", name, sum)
+		}
+	}
+}
+
+func TestDashboardPaths(t *testing.T) {
+	dashboard := webui.Dashboard(webui.Options{})
+	for target, want := range map[string]int{
+		"/": http.StatusOK, "/problems": http.StatusOK, "/site/hall-3": http.StatusOK, "/site/%C3%A9": http.StatusOK,
+		"/site/": http.StatusOK, "/site/a/b": http.StatusNotFound, "/call": http.StatusNotFound, "/nothing": http.StatusNotFound,
+	} {
+		w := httptest.NewRecorder()
+		dashboard.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+		if w.Code != want {
+			t.Errorf("GET %s: %d, want %d", target, w.Code, want)
+		}
+		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("GET %s has no content policy", target)
+		}
+	}
+	if get(t, http.MethodGet, "/site/hall-3").StatusCode != http.StatusNotFound {
+		t.Error("a box serves the cloud's pages")
 	}
 }
 

@@ -14,6 +14,7 @@ const trusted = 2 * time.Minute
 type clock struct {
 	mu    sync.Mutex
 	floor time.Time
+	guess time.Time        // not before floor, from somebody who is not known
 	cloud time.Time        // what the cloud said last; zero: nothing yet
 	heard time.Time        // and when, with a monotonic reading
 	skew  time.Duration    // of the box's clock to the cloud's then
@@ -36,6 +37,14 @@ func (c *clock) atLeast(t time.Time) {
 	}
 }
 
+// suppose notes a time that it may be, for a box that has nothing better. It
+// holds until the next: whoever said so may have lied.
+func (c *clock) suppose(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.guess = t
+}
+
 // hear notes what the cloud's clock shows.
 func (c *clock) hear(t time.Time) {
 	c.mu.Lock()
@@ -53,6 +62,8 @@ func (c *clock) now() time.Time {
 		return local
 	case !c.cloud.IsZero():
 		return c.cloud.Add(time.Since(c.heard))
+	case local.Before(c.floor) && c.guess.After(c.floor):
+		return c.guess
 	case local.Before(c.floor):
 		return c.floor
 	}

@@ -27,7 +27,7 @@ const (
 	// renewLeast lies between two renewals: an issuer that is about to end gives
 	// certificates whose half life is over.
 	renewLeast = time.Minute
-	jitter        = 0.1 // of the time until renewal
+	jitter     = 0.1 // of the time until renewal
 
 	newsTries, newsEvery = 4, 500 * time.Millisecond
 )

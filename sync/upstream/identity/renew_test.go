@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -360,8 +361,17 @@ func TestYoungerServer(t *testing.T) {
 	if err := i.Explain(c.prove(i, http.MethodGet, wire.SelfPath)); err == nil || !strings.Contains(err.Error(), "is good from") {
 		t.Fatalf("error %v", err)
 	}
+	// Somebody on the way shows a certificate of the future once.
+	liar := &tls.CertificateVerificationError{
+		UnverifiedCertificates: []*x509.Certificate{{NotBefore: time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC)}},
+		Err:                    x509.CertificateInvalidError{Reason: x509.Expired},
+	}
+	_ = i.Explain(liar)
+	if err := i.Explain(c.prove(i, http.MethodGet, wire.SelfPath)); err == nil {
+		t.Error("a certificate that ends before 2050 is taken then")
+	}
 	if err := c.prove(i, http.MethodGet, wire.SelfPath); err != nil {
-		t.Errorf("the second time: %v", err)
+		t.Errorf("the time after: %v", err)
 	}
 	if off := time.Since(i.Now()).Abs(); off > time.Minute {
 		t.Errorf("tells %v", i.Now())

@@ -41,11 +41,11 @@ func (i *Identity) Explain(err error) error {
 		return err
 	}
 	leaf := failed.UnverifiedCertificates[0]
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](failed.Err); ok && invalid.Reason == x509.Expired &&
-		i.clock.behind() && i.clock.now().Before(leaf.NotBefore) {
-		// Wherever we are in time, we may assume to be where it has begun: it is
-		// verified all the same, and then the cloud says what time it is.
-		i.clock.atLeast(leaf.NotBefore.Add(time.Second))
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](failed.Err); ok && invalid.Reason == x509.Expired && i.clock.behind() {
+		// Wherever we are in time, we may suppose to be where it has begun: it is
+		// verified all the same, and then the cloud says what time it is. Nobody has
+		// vouched for the certificate yet, so this is forgotten with the next one.
+		i.clock.suppose(leaf.NotBefore.Add(time.Second))
 	}
 	return explain(failed, i.clock.now())
 }

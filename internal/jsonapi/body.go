@@ -1,4 +1,4 @@
-package api
+package jsonapi
 
 import (
 	"bytes"
@@ -18,57 +18,59 @@ import (
 )
 
 const (
-	maxBodyBytes = 64 << 10
+	// MaxBodyBytes is the most that a request may carry.
+	MaxBodyBytes = 64 << 10
 	bodyTimeout  = 10 * time.Second
 )
 
-// readBody reads the request's JSON body into the struct that into points to.
-func readBody(w http.ResponseWriter, r *http.Request, into any) error {
+// ReadBody reads the request's JSON body into the struct that into points to.
+func ReadBody(w http.ResponseWriter, r *http.Request, into any) error {
 	// Cleared by the server before the next request on the connection.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large",
-			"the body is larger than %d KiB; send less at once", maxBodyBytes>>10)
+		return Refuse(http.StatusRequestEntityTooLarge, "too_large",
+			"the body is larger than %d KiB; send less at once", MaxBodyBytes>>10)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return later(http.StatusRequestTimeout, "timeout", time.Second,
+		return Later(http.StatusRequestTimeout, "timeout", time.Second,
 			"the body did not arrive within %v; send it at once", bodyTimeout)
 	}
 	if err != nil {
-		return refuse(http.StatusBadRequest, "bad_request", "the body could not be read to its end; send the request again")
+		return Refuse(http.StatusBadRequest, "bad_request", "the body could not be read to its end; send the request again")
 	}
 	if len(body) > 0 {
-		if err := checkJSONType(r.Header.Get("Content-Type")); err != nil {
+		if err := CheckJSONType(r.Header.Get("Content-Type")); err != nil {
 			return err
 		}
 	}
-	return decode(body, into)
+	return Decode(body, into)
 }
 
-func checkJSONType(contentType string) error {
+// CheckJSONType refuses any other type than JSON in UTF-8.
+func CheckJSONType(contentType string) error {
 	media, params, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(params["charset"])
 	if err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
-		return refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
+		return Refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
 			"Content-Type is %q; send application/json", contentType)
 	}
 	return nil
 }
 
-// decode reads one JSON object into the struct that into points to. It is
+// Decode reads one JSON object into the struct that into points to. It is
 // stricter than json.Unmarshal: field names match exactly, and a field that is
-// unknown, there twice or of a wrong type is refused by name.
-func decode(body []byte, into any) error {
+// unknown, there twice or of a wrong type is refused by name. The error is a *Fault.
+func Decode(body []byte, into any) error {
 	if !utf8.Valid(body) {
-		return wrong("", "the body is not UTF-8 text; send JSON in UTF-8")
+		return Wrong("", "the body is not UTF-8 text; send JSON in UTF-8")
 	}
 	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 {
-		return wrong("", "the body is empty; send a JSON object")
+		return Wrong("", "the body is empty; send a JSON object")
 	} else if !json.Valid(trimmed) {
 		return syntaxFault(trimmed)
 	} else if trimmed[0] != '{' {
-		return wrong("", "the body is %s; send a JSON object", kindOf(trimmed))
+		return Wrong("", "the body is %s; send a JSON object", kindOf(trimmed))
 	}
 	fields := fieldsOf(reflect.ValueOf(into).Elem())
 	seen := make(map[string]bool, len(fields))
@@ -83,9 +85,9 @@ func decode(body []byte, into any) error {
 		field, known := fields[name]
 		switch {
 		case !known:
-			return wrong(name, "there is no field %q here; the fields are %s", name, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+			return Wrong(name, "there is no field %q here; the fields are %s", name, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		case seen[name]:
-			return wrong(name, "field %q is there twice; send it once", name)
+			return Wrong(name, "field %q is there twice; send it once", name)
 		}
 		seen[name] = true
 		var value json.RawMessage
@@ -93,7 +95,7 @@ func decode(body []byte, into any) error {
 			return err
 		}
 		if err := json.Unmarshal(value, field.Addr().Interface()); err != nil || isNull(value, field) {
-			return wrong(name, "field %q is %s; want %s", name, kindOf(value), wanted(field.Type()))
+			return Wrong(name, "field %q is %s; want %s", name, kindOf(value), wanted(field.Type()))
 		}
 	}
 	return nil
@@ -117,12 +119,12 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	return fields
 }
 
-func syntaxFault(body []byte) *fault {
+func syntaxFault(body []byte) *Fault {
 	err := json.Unmarshal(body, new(any))
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return wrong("", "the body is not JSON: %v at byte %d", syntax, syntax.Offset)
+		return Wrong("", "the body is not JSON: %v at byte %d", syntax, syntax.Offset)
 	}
-	return wrong("", "the body is not JSON: %v", err)
+	return Wrong("", "the body is not JSON: %v", err)
 }
 
 // kindOf describes a JSON value without repeating it: it may be long or secret.

@@ -1,4 +1,4 @@
-package api
+package jsonapi
 
 import (
 	"container/list"
@@ -9,25 +9,20 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limits of a sourceLimiter.
-type limits struct {
-	perSource      rate.Limit
-	perSourceBurst int
-	total          rate.Limit
-	totalBurst     int
-	sources        int
+// Limits of a SourceLimiter: events a second, and how many at once.
+type Limits struct {
+	PerSource      rate.Limit
+	PerSourceBurst int
+	Total          rate.Limit
+	TotalBurst     int
+	Sources        int // remembered
 }
 
-// redeemLimits lets a batch of devices behind one address in, and keeps anyone
-// from occupying the store with guesses, which 128-bit codes defeat by
-// themselves.
-var redeemLimits = limits{perSource: 0.5, perSourceBurst: 20, total: 50, totalBurst: 200, sources: 1024}
-
-// sourceLimiter bounds how often each network source may do something. It
+// SourceLimiter bounds how often each network source may do something. It
 // remembers a bounded number of sources, the last seen; the total bounds what
-// somebody with many addresses can do.
-type sourceLimiter struct {
-	limits limits
+// somebody with many addresses can do. Safe for concurrent use.
+type SourceLimiter struct {
+	limits Limits
 
 	mu    sync.Mutex
 	total *rate.Limiter
@@ -40,16 +35,17 @@ type source struct {
 	budget *rate.Limiter
 }
 
-func newSourceLimiter(l limits) *sourceLimiter {
-	return &sourceLimiter{
-		limits: l, total: rate.NewLimiter(l.total, l.totalBurst),
+// NewSourceLimiter makes one that has seen nobody.
+func NewSourceLimiter(l Limits) *SourceLimiter {
+	return &SourceLimiter{
+		limits: l, total: rate.NewLimiter(l.Total, l.TotalBurst),
 		known: make(map[netip.Prefix]*list.Element), seen: list.New(),
 	}
 }
 
-// allow takes one from the budget of the remote address (host:port), or says
+// Allow takes one from the budget of the remote address (host:port), or says
 // how long to wait.
-func (l *sourceLimiter) allow(remote string, now time.Time) (wait time.Duration, ok bool) {
+func (l *SourceLimiter) Allow(remote string, now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if wait, ok = spend(l.sourceLocked(sourceOf(remote)), now); !ok {
@@ -66,17 +62,17 @@ func spend(budget *rate.Limiter, now time.Time) (time.Duration, bool) {
 	return time.Duration(missing / float64(budget.Limit()) * float64(time.Second)), false
 }
 
-func (l *sourceLimiter) sourceLocked(prefix netip.Prefix) *rate.Limiter {
+func (l *SourceLimiter) sourceLocked(prefix netip.Prefix) *rate.Limiter {
 	if at, ok := l.known[prefix]; ok {
 		l.seen.MoveToFront(at)
 		return at.Value.(*source).budget
 	}
-	if l.seen.Len() >= l.limits.sources {
+	if l.seen.Len() >= l.limits.Sources {
 		oldest := l.seen.Back()
 		delete(l.known, oldest.Value.(*source).prefix)
 		l.seen.Remove(oldest)
 	}
-	s := &source{prefix: prefix, budget: rate.NewLimiter(l.limits.perSource, l.limits.perSourceBurst)}
+	s := &source{prefix: prefix, budget: rate.NewLimiter(l.limits.PerSource, l.limits.PerSourceBurst)}
 	l.known[prefix] = l.seen.PushFront(s)
 	return s.budget
 }

@@ -1,4 +1,4 @@
-package api
+package jsonapi
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 
 func TestSourceLimiter(t *testing.T) {
 	now := time.Now()
-	l := newSourceLimiter(limits{perSource: 1, perSourceBurst: 2, total: 100, totalBurst: 8, sources: 3})
+	l := NewSourceLimiter(Limits{PerSource: 1, PerSourceBurst: 2, Total: 100, TotalBurst: 8, Sources: 3})
 	allowed := func(remote string, want bool) {
 		t.Helper()
-		wait, ok := l.allow(remote, now)
+		wait, ok := l.Allow(remote, now)
 		if ok != want || !ok && (wait <= 0 || wait > time.Second) {
 			t.Errorf("allow(%s) = %v, %v; want %v", remote, wait, ok, want)
 		}
@@ -33,10 +33,10 @@ func TestSourceLimiter(t *testing.T) {
 
 func TestSourceLimiterIsBounded(t *testing.T) {
 	now := time.Now()
-	l := newSourceLimiter(limits{perSource: 1, perSourceBurst: 5, total: 1, totalBurst: 10, sources: 16})
+	l := NewSourceLimiter(Limits{PerSource: 1, PerSourceBurst: 5, Total: 1, TotalBurst: 10, Sources: 16})
 	allowed := 0
 	for i := range 1000 {
-		if _, ok := l.allow(fmt.Sprintf("10.0.%d.%d:1", i/256, i%256), now); ok {
+		if _, ok := l.Allow(fmt.Sprintf("10.0.%d.%d:1", i/256, i%256), now); ok {
 			allowed++
 		}
 	}
