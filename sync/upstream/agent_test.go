@@ -48,6 +48,12 @@ func (p *parts) Rooms() []wire.RoomFacts {
 	return p.rooms
 }
 
+func (p *parts) looks() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
 func (p *parts) change(do func(*parts)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"signalbox/sync/wire"
@@ -290,6 +291,9 @@ func (c *courier) sendNext(ctx context.Context, now time.Time, bytes int) (sent,
 		return false, false, nil
 	}
 	list, err := c.frames.After(c.next, wire.MaxBatchFrames, bytes)
+	// A frame that is being committed can be read before it counts as the newest.
+	// The cloud must not know of more than the outbox says of itself.
+	list = slices.DeleteFunc(list, func(f *wire.Frame) bool { return f.GetLast() > p.newest })
 	if err != nil || len(list) == 0 {
 		return false, false, err
 	}
@@ -372,10 +376,12 @@ func (c *courier) takeNudge(n *wire.Nudge, now time.Time) error {
 	return nil
 }
 
-func (c *courier) takeStanding(s *wire.Standing, now time.Time) error {
+func (c *courier) takeStanding(s *standing, now time.Time) error {
 	c.asked, c.asks, c.nextAsk = time.Time{}, 0, now.Add(c.askPause())
 	p := c.frames.Position()
 	switch {
+	case s.about != p.incarnation: // of before the outbox began anew
+		return c.ask(now)
 	case s.Applied > max(p.newest, p.applied):
 		c.log.Warn("the cloud knows of more than this box; it counts anew", "seq", p.newest, "applied", s.Applied)
 		if err := c.frames.Renew(); err != nil {

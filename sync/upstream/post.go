@@ -131,17 +131,20 @@ func (p *poster) live(wire.Live) error { return errNoLive }
 // exchange posts a batch, or nothing, and reads the Standing. A proof that the
 // cloud does not know what to do with is made once more: it may have been a short
 // one, for a node that has seen the box lately.
-func (p *poster) exchange(ctx context.Context, b *parcel) (*wire.Standing, error) {
+func (p *poster) exchange(ctx context.Context, b *parcel) (*standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	body := []byte{}
 	if b != nil {
 		body = b.data
 	}
-	proof, answer, err := p.prove(ctx, body)
+	p.mu.Lock()
+	about := p.about
+	p.mu.Unlock()
+	proof, answer, err := p.prove(ctx, body, about)
 	if err == nil && answer.StatusCode == http.StatusUnauthorized {
 		_ = answer.Body.Close()
-		proof, answer, err = p.prove(ctx, body)
+		proof, answer, err = p.prove(ctx, body, about)
 	}
 	if err != nil {
 		return nil, err
@@ -157,13 +160,17 @@ func (p *poster) exchange(ctx context.Context, b *parcel) (*wire.Standing, error
 	if err := p.dialer.identity.VerifyCloud(proof, answer.Header, data); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotTheCloud, err)
 	}
-	return wire.ParseStanding(data)
+	st, err := wire.ParseStanding(data)
+	if err != nil {
+		return nil, fmt.Errorf("standing from the cloud: %w", err)
+	}
+	return &standing{st, about.Incarnation}, nil
 }
 
 // prove posts body with a proof, after it has asked for a challenge with an
 // empty one.
-func (p *poster) prove(ctx context.Context, body []byte) (*wire.Proof, *http.Response, error) {
-	challenge, err := p.post(ctx, nil, "")
+func (p *poster) prove(ctx context.Context, body []byte, about wire.Ask) (*wire.Proof, *http.Response, error) {
+	challenge, err := p.post(ctx, nil, "", about)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -173,25 +180,23 @@ func (p *poster) prove(ctx context.Context, body []byte) (*wire.Proof, *http.Res
 		return nil, nil, err
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(challenge.Body, 4<<10)) // so that the connection can be used again
-	answer, err := p.post(ctx, body, proof.Header())
+	answer, err := p.post(ctx, body, proof.Header(), about)
 	return proof, answer, err
 }
 
-func (p *poster) post(ctx context.Context, body []byte, proof string) (*http.Response, error) {
+func (p *poster) post(ctx context.Context, body []byte, proof string, about wire.Ask) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.target.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/octet-stream")
 	if proof != "" {
-		p.mu.Lock()
-		about, err := json.Marshal(p.about)
-		p.mu.Unlock()
+		ask, err := json.Marshal(about)
 		if err != nil {
 			return nil, err
 		}
 		r.Header.Set("Authorization", proof)
-		r.Header.Set(wire.AskHeader, string(about))
+		r.Header.Set(wire.AskHeader, string(ask))
 	}
 	answer, err := p.client.Do(r)
 	if err != nil {

@@ -163,7 +163,7 @@ func TestBandwidthCap(t *testing.T) {
 		for a.Status().Queue > 1 {
 			time.Sleep(time.Second)
 			took := time.Since(start)
-			if sent, most := a.Status().Sent-before, uint64(2000*took.Seconds()+2*2000+1000); sent > most {
+			if sent, most := a.Status().Sent-before, uint64(2000*took.Seconds()+4*2000); sent > most {
 				t.Fatalf("%d bytes in %v, want at most %d", sent, took, most)
 			}
 		}

@@ -24,7 +24,7 @@ type socket struct {
 	meter *meter
 	out   chan event
 	acks  string // prefix of reply subjects of batches, before their last sequence number
-	asks  string // reply subject of an Ask
+	asks  string // prefix of reply subjects of an Ask, before its incarnation
 
 	probes sync.WaitGroup
 }
@@ -35,7 +35,7 @@ const noPings = 1000 * time.Hour
 // openSocket connects through t, which it closes when that fails.
 func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
 	s := &socket{box: box, meter: m, out: make(chan event, maxEvents), ending: newEnding()}
-	s.acks, s.asks = box.InboxPrefix()+".ack.", box.InboxPrefix()+".ask"
+	s.acks, s.asks = box.InboxPrefix()+".ack.", box.InboxPrefix()+".ask."
 	nc, err := nats.Connect("nats://tunnel",
 		nats.SetCustomDialer(oneConn{t}), nats.SkipHostLookup(), nats.IgnoreDiscoveredServers(),
 		nats.UserInfoHandler(func() (string, string) { return t.session, "" }),
@@ -50,7 +50,7 @@ func openSocket(t *tunnel, box wire.BoxID, m *meter) (*socket, error) {
 	}
 	s.nc = nc
 	for subject, handle := range map[string]nats.MsgHandler{
-		s.acks + "*": s.onAck, s.asks: s.onStanding, box.NudgeSubject(): s.onNudge,
+		s.acks + "*": s.onAck, s.asks + "*": s.onStanding, box.NudgeSubject(): s.onNudge,
 	} {
 		if _, err := nc.Subscribe(subject, handle); err != nil {
 			nc.Close()
@@ -133,7 +133,7 @@ func (s *socket) ask(a wire.Ask) error {
 	if err != nil {
 		return err
 	}
-	return s.nc.PublishRequest(s.box.AskSubject(), s.asks, data)
+	return s.nc.PublishRequest(s.box.AskSubject(), s.asks+strconv.FormatUint(a.Incarnation, 10), data)
 }
 
 // onStanding passes the answer to an Ask on. That nobody is there to answer is
@@ -142,12 +142,16 @@ func (s *socket) onStanding(m *nats.Msg) {
 	if isNobody(m) {
 		return
 	}
+	about, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.asks), 10, 64)
+	if err != nil {
+		return // nothing of ours asked for it
+	}
 	st, err := wire.ParseStanding(m.Data)
 	if err != nil {
 		s.end(fmt.Errorf("standing from the cloud: %w", err))
 		return
 	}
-	s.tell(event{standing: st})
+	s.tell(event{standing: &standing{st, about}})
 }
 
 func (s *socket) onNudge(m *nats.Msg) {

@@ -49,7 +49,13 @@ type parcel struct {
 type event struct {
 	acked    *receipt
 	nudge    *wire.Nudge
-	standing *wire.Standing
+	standing *standing
+}
+
+// standing is the answer to an Ask about an incarnation.
+type standing struct {
+	*wire.Standing
+	about uint64
 }
 
 // receipt tells that the broker has a batch, or why not.
