@@ -3,6 +3,7 @@ package upstream
 import (
 	"crypto"
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -64,4 +65,17 @@ func (d *dialer) answerChallenge(answer *http.Response, method string, target *u
 		}
 	}
 	return nil, refusedBy(answer)
+}
+
+// verify returns nil if the answer to the request with that proof is the
+// cloud's. Whether its body is covered is for the cloud to say: nobody else can
+// take that out of its signed proof.
+func (d *dialer) verify(proof *wire.Proof, answer http.Header, body []byte) error {
+	if c, err := wire.ParseCloudProof(answer.Get(wire.CloudProofHeader)); err == nil && len(c.Digest) == 0 {
+		body = nil
+	}
+	if err := d.identity.VerifyCloud(proof, answer, body); err != nil {
+		return fmt.Errorf("%w: %w", errNotTheCloud, err)
+	}
+	return nil
 }

@@ -157,8 +157,8 @@ func (p *poster) exchange(ctx context.Context, b *parcel) (*standing, error) {
 	if err != nil {
 		return nil, p.dialer.fault(err)
 	}
-	if err := p.dialer.identity.VerifyCloud(proof, answer.Header, data); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotTheCloud, err)
+	if err := p.dialer.verify(proof, answer.Header, data); err != nil {
+		return nil, err
 	}
 	st, err := wire.ParseStanding(data)
 	if err != nil {

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -56,9 +55,9 @@ func (d *dialer) dialTunnel(ctx context.Context, endpoint *url.URL) (*tunnel, er
 		}
 		return nil, err
 	}
-	if err := d.identity.VerifyCloud(proof, answer.Header, nil); err != nil {
+	if err := d.verify(proof, answer.Header, nil); err != nil {
 		_ = ws.Close()
-		return nil, fmt.Errorf("%w: %w", errNotTheCloud, err)
+		return nil, err
 	}
 	ws.SetReadLimit(wire.MaxTunnelMessage)
 	return &tunnel{Conn: ws, session: answer.Header.Get(wire.SessionHeader)}, nil
