@@ -239,7 +239,7 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 		g.Go(func() error { return supervise(ctx, "discovery", a.discovery.Run) })
 	}
 	g.Go(func() error { return supervise(ctx, "http", a.serve) })
-	g.Go(func() error { return supervise(ctx, "upstream", a.upstream.Run) })
+	g.Go(func() error { return supervise(ctx, upstreamPart, a.reportLater) })
 	g.Go(func() error { return a.stopWhenDrained(ctx) })
 	g.Go(func() error { return a.stopToRestart(ctx) })
 	g.Go(func() error { // a store that has failed stops the box

@@ -37,6 +37,22 @@ func (a *Appliance) buildUpstream(ctx context.Context) error {
 	return err
 }
 
+// reportAfter leaves the first moments of a box to those who wait for it: there
+// are certificates to read and a file to check.
+const reportAfter = 500 * time.Millisecond
+
+// reportLater runs the agent once the box serves.
+func (a *Appliance) reportLater(ctx context.Context) error {
+	<-a.ready // closed by Run whatever happens
+	timer := time.NewTimer(reportAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return a.upstream.Run(ctx)
+}
+
 // observer passes on how clients fare.
 type observer struct{ agent *upstream.Agent }
 

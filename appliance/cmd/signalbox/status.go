@@ -53,6 +53,9 @@ func printStatus(p *program, s api.Status) error {
 	t.row("sessions", fmt.Sprintf("%d, %d connected", s.Sessions, s.Conns))
 	t.row("store", fmt.Sprintf("%s of %s in %s", bytesText(s.Store.Bytes), bytesText(s.Store.MaxBytes), s.Store.Path))
 	t.row("cloud", upstreamText(s.Upstream))
+	if s.Upstream.Joined && s.Upstream.Fault != "" {
+		t.row("", s.Upstream.Fault)
+	}
 	if s.Store.Recovery != "" {
 		t.row("recovery", s.Store.Recovery)
 	}
@@ -133,9 +136,6 @@ func upstreamText(u api.UpstreamStatus) string {
 	}
 	if u.PolicyFault != "" {
 		text += ", newer policy not followed: " + u.PolicyFault
-	}
-	if u.Fault != "" {
-		text += "\n\t" + u.Fault
 	}
 	return text
 }
