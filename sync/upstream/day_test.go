@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -88,6 +89,55 @@ func TestIdleDay(t *testing.T) {
 		}
 		if after.Queue != 0 || !after.Connected || after.Connects != 1 {
 			t.Errorf("status %+v, want one connection and nothing to send", after)
+		}
+	})
+}
+
+// Four hours of a box with a hundred devices, as a part of a day.
+func TestBusyDay(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, n *memory) {
+		time.Sleep(time.Hour + 5*time.Second)
+		before, wired := a.Status(), n.onWire()
+		c.with(func() { c.frames = nil })
+		for i := range 4 * 60 * 6 {
+			p.change(func(p *parts) {
+				for id, step := range map[wire.MetricID]int{
+					wire.SignalingFrames: 230, wire.SignalingBytes: 41_733, wire.SignalingCandidates: 17, wire.SignalingOffers: 3, wire.SignalingAnswers: 3,
+					wire.SessionsOpened: 1, wire.SessionsResumed: 1, wire.RelayPackets: 91_817, wire.RelayBytesToPeers: 81_817_233, wire.RelayBytesToClients: 80_117_231,
+					wire.RelayAllocationsMade: 2, wire.StoreWrittenBytes: 40_960,
+				} {
+					p.sample.Counters[id] += uint64(step * (i%7 + 1))
+				}
+				for id, v := range map[wire.MetricID]int64{
+					wire.SessionsOnline: 100 - int64(i%3), wire.RoomsOpen: 20 + int64(i%2), wire.RoomsMembers: 98 + int64(i%5),
+					wire.RelayAllocations: 30 + int64(i%4), wire.RelayBits: 64_000_000 + int64(i*7919%9_000_000),
+				} {
+					p.sample.Gauges[id] = v
+				}
+				p.rooms = nil
+				for j := range 20 {
+					p.rooms = append(p.rooms, wire.RoomFacts{Name: fmt.Sprint("line-", j), Members: 2 + (i/30+j)%3})
+				}
+			})
+			for j := range 5 {
+				a.Took(wire.QualityRTTMs, time.Duration(2+(i*j)%40)*time.Millisecond)
+				a.Saw(fmt.Sprint("cam-", (i+j)%100))
+			}
+			a.Took(wire.QualityJoinMs, time.Duration(20+i%300)*time.Millisecond)
+			time.Sleep(10 * time.Second)
+		}
+		synctest.Wait()
+		after := a.Status()
+		t.Logf("a day of a busy box: %d frames, %d bytes sent, %d received, %d on the wire, %d written to disk", 6*len(c.frames),
+			6*(after.Sent-before.Sent), 6*(after.Received-before.Received), 6*(n.onWire()-wired), 6*(after.Written-before.Written))
+		if got := 6 * (n.onWire() - wired); got > 2_000_000 {
+			t.Errorf("%d bytes on the wire, want at most 2,000,000", got)
+		}
+		if got := 6 * (after.Written - before.Written); got > 100<<20 {
+			t.Errorf("%d bytes written, want at most 100 MiB", got)
+		}
+		if frames := len(c.frames); frames < 238 || frames > 242 {
+			t.Errorf("%d frames in four hours, want one a minute", frames)
 		}
 	})
 }

@@ -233,7 +233,6 @@ func TestLive(t *testing.T) {
 				t.Errorf("first %v, last %v", first, last)
 			}
 		})
-		_ = a
 	})
 }
 
@@ -279,7 +278,6 @@ func TestAlertAtOnce(t *testing.T) {
 		if got := c.total(wire.AlertsRaised); got != 2 {
 			t.Errorf("alerts raised: %d, want 2", got)
 		}
-		_ = a
 	})
 }
 
@@ -333,4 +331,44 @@ func synctestBoxesWith(t *testing.T, do func(t *testing.T, c *cloud, start func(
 			})
 		})
 	})
+}
+
+// Names leave the site at level named alone.
+func TestNamesStay(t *testing.T) {
+	for _, level := range []wire.Privacy{wire.Minimal, wire.Default, wire.Named} {
+		inBubble(t, func(cfg *Config) { cfg.Level = string(level) }, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
+			p.change(func(p *parts) {
+				p.sample.Name, p.sample.Unhealthy = "canary hall", []string{"canary part"}
+				p.rooms = []wire.RoomFacts{{Name: "canary room", Members: 3}}
+			})
+			time.Sleep(time.Minute)
+			a.Saw("canary device")
+			p.count(1)
+			c.nudge(wire.Nudge{Live: 5})
+			time.Sleep(time.Hour)
+			var all strings.Builder
+			c.with(func() {
+				for _, b := range c.dated {
+					all.WriteString(b.String())
+				}
+				for _, l := range c.lives {
+					data, _ := json.Marshal(l)
+					all.Write(data)
+				}
+			})
+			want := 0
+			if level == wire.Named {
+				want = 2 // the hall and the room
+			}
+			found := 0
+			for _, name := range []string{"canary hall", "canary room", "canary device", "canary part"} {
+				if strings.Contains(all.String(), name) {
+					found++
+				}
+			}
+			if found != want {
+				t.Errorf("level %s: %d names have left the site, want %d", level, found, want)
+			}
+		})
+	}
 }

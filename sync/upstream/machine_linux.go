@@ -34,8 +34,8 @@ func (m *machine) look(into map[wire.MetricID]int64) {
 	}
 	var fs unix.Statfs_t
 	if unix.Statfs(m.dir, &fs) == nil {
-		into[wire.BoxDiskFreeBytes] = int64(fs.Bavail) * fs.Bsize
-		into[wire.BoxDiskTotalBytes] = int64(fs.Blocks) * fs.Bsize
+		into[wire.BoxDiskFreeBytes] = int64(fs.Bavail) * int64(fs.Bsize)
+		into[wire.BoxDiskTotalBytes] = int64(fs.Blocks) * int64(fs.Bsize)
 	}
 	// Since Linux 6.2 the size of this folder is the number of open files. To
 	// list ten thousand of them every ten seconds would cost more than it tells.

@@ -68,7 +68,6 @@ func TestExhaustionIsPredicted(t *testing.T) {
 		if left := (1000 - fill) / 20; left < 12 || left > 17 {
 			t.Errorf("told %d minutes before the store is full, want about 15", left)
 		}
-		_ = a
 	})
 }
 
