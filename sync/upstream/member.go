@@ -94,7 +94,7 @@ func (m *member) run(ctx context.Context) {
 	var g sync.WaitGroup
 	g.Go(func() { m.orders.run(work) })
 	g.Go(func() { m.renew(work) })
-	g.Go(func() { m.connect(work, stop) })
+	g.Go(func() { m.connect(work) })
 	c := m.collect(work)
 	stop()
 	g.Wait()

@@ -82,6 +82,9 @@ func (p *poster) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if err := p.dialer.meter.bucket.wait(ctx); err != nil {
+			return // what is queued has not been counted against the cap yet
+		}
 		st, err := p.exchange(ctx, b)
 		if err != nil {
 			p.end(err)
