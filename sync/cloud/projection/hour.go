@@ -162,7 +162,7 @@ func (b *box) timeKey(at int64, room int) []byte {
 	return binary.BigEndian.AppendUint64(b.prefix(8+room), uint64(at))
 }
 
-// settle writes the older hours that a message has touched, so that what lies
+// settle writes the older hours and the events of a message, so that what lies
 // on disk, and with it the box's bound, depends on messages and not on how they
 // are grouped into transactions.
 func (b *box) settle() error {
@@ -184,6 +184,9 @@ func (b *box) settle() error {
 			}
 		}
 		delete(b.hours, hour)
+	}
+	if err := b.keepEvents(); err != nil {
+		return err
 	}
 	return b.bound()
 }
