@@ -34,7 +34,7 @@ func (h history) Hours(id wire.BoxID, metric wire.MetricID, from, to time.Time) 
 	for _, hour := range hours {
 		v := dashboard.Value{Start: hour.Start, Value: int64(min(hour.Added, 1<<63-1))}
 		if hour.Known {
-			v.Value = hour.Gauge.Last + hour.Gauge.Above
+			v.Value = hour.Gauge.High
 		}
 		values = append(values, v)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"signalbox/sync/cloud/gateway"
+	"signalbox/sync/cloud/identity"
 	"signalbox/sync/cloud/presence"
 	"signalbox/sync/wire"
 )
@@ -13,11 +13,11 @@ import (
 // attendance is who is connected, as the dashboard asks for it.
 type attendance struct {
 	*presence.Presence
-	gateway *gateway.Gateway
+	registrar *identity.Registrar
 }
 
 // Tried is when a revoked box last tried to come in at this node.
-func (a attendance) Tried(id wire.BoxID) time.Time { return a.gateway.Tried(id) }
+func (a attendance) Tried(id wire.BoxID) time.Time { return a.registrar.Tried(id) }
 
 // collector shows what the node's parts count. Label values are fixed in code.
 type collector struct{ *Node }

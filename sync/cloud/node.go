@@ -241,7 +241,7 @@ func (n *Node) newDashboard(ctx context.Context) (*dashboard.Dashboard, error) {
 	d, err := dashboard.New(dashboard.Config{
 		Tenant: n.cfg.Tenant, Node: n.name, Version: n.cfg.Version, URL: n.URL(), Key: key,
 		Fleet: fleet{n.projection, n.projector}, History: history{n.projection}, Registry: records{n.registry, n.cfg.Tenant},
-		Identity: admission{n.registrar, n.authority, n.cfg.Tenant}, Presence: attendance{n.presence, n.gateway},
+		Identity: admission{n.registrar, n.authority, n.cfg.Tenant}, Presence: attendance{n.presence, n.registrar},
 		People: who, Audit: audit, Conn: n.broker.Conn(), Bucket: buckets["registry"], Lease: buckets["lease"],
 		Parts: n.parts, Metrics: metrics, Logger: n.part("dashboard"),
 	})
