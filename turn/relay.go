@@ -79,6 +79,7 @@ func (r *relayConn) Close() error {
 				relay.end()
 			}
 		}
+		a.server.ports.free(a)
 		if r.begun {
 			a.gate.relays.Done()
 		}

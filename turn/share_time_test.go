@@ -183,8 +183,7 @@ func (p *pipes) dialFrom(addr net.IP) net.Conn {
 }
 
 // While as many connections are looked at as may be, others wait their turn
-// and are not turned away: for as long as the patience lasts with the one that
-// has said nothing for longest.
+// and are not turned away.
 func TestSharedPortKeepsOthersWaiting(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, relay *turn.Server, p *pipes) {
 		open := append(p.fill(16), p.dialFrom(net.IPv4(10, 1, 0, 0)))
@@ -192,14 +191,12 @@ func TestSharedPortKeepsOthersWaiting(t *testing.T) {
 		if _, err := open[128].Write(stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "waited", time.Since(began), 1500*time.Millisecond)
+		want(t, "waited", time.Since(began), 10*time.Second)
 		synctest.Wait()
-		want(t, "made room", relay.Stats().Closed["crowded"], 1)
-		time.Sleep(10 * time.Second)
 		for _, conn := range open {
 			conn.Close()
 		}
-		want(t, "silent", relay.Stats().Closed["silent"], 127)
+		want(t, "silent", relay.Stats().Closed["silent"], 128)
 	})
 }
 
