@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v2"
+
 	"signalbox/internal/netlab"
 	"signalbox/turn"
 	"signalbox/turn/turntest"
@@ -41,17 +43,19 @@ func TestTwoSites(t *testing.T) {
 	}
 
 	for _, version := range []struct {
-		name string
-		addr func(*netlab.Host) netip.Addr
-		side netip.Addr
+		name   string
+		family byte
+		addr   func(*netlab.Host) netip.Addr
+		side   netip.Addr
 	}{
-		{"ipv4", (*netlab.Host).IPv4, plantSide.IPv4()},
-		{"ipv6", (*netlab.Host).IPv6, plantSide.IPv6()},
+		{"ipv4", 1, (*netlab.Host).IPv4, plantSide.IPv4()},
+		{"ipv6", 2, (*netlab.Host).IPv6, plantSide.IPv6()},
 	} {
 		t.Run(version.name, func(t *testing.T) {
 			a := dialFrom(t, tablet, "udp", netip.AddrPortFrom(version.addr(box), 3478).String())
 			b := dialFrom(t, robot, "tcp", netip.AddrPortFrom(version.side, 3478).String())
-			relayedA, relayedB := a.Allocate(), b.Allocate()
+			family := raw(stun.AttrRequestedAddressFamily, version.family, 0, 0, 0)
+			relayedA, relayedB := a.Allocate(family), b.Allocate(family)
 			want(t, "relayed on the side of the tablet", relayedA.Addr(), version.addr(box))
 			want(t, "relayed on the side of the robot", relayedB.Addr(), version.side)
 			want(t, "permission", b.Permit(relayedA), 0)
