@@ -33,6 +33,7 @@ type request struct {
 	id     [stun.TransactionIDSize]byte
 	retry  bool // it has been given to pion before, with a nonce that was too old
 
+	reached  bool      // it has a nonce, of whatever age, that was issued to from
 	identity *identity // nil until the request has proven to come from user
 	username string
 	user     string
