@@ -10,11 +10,14 @@ import (
 const maxUsername = 508
 
 // answerBinding answers a STUN Binding request (RFC 8489 §2). It needs no
-// credentials, and its answer is little larger than the request.
+// credentials, and its answer is little larger than the request; that of an
+// error is, and is limited as a challenge is.
 func (g *gate) answerBinding() {
 	from := g.request.from
-	if len(unknownAttributes(&g.message)) > 0 {
-		g.refuse(stun.CodeUnknownAttribute)
+	if g.request.unknown = unknownAttributes(&g.message); len(g.request.unknown) > 0 {
+		if g.mayReflect() {
+			g.refuse(stun.CodeUnknownAttribute)
+		}
 		return
 	}
 	setters := []stun.Setter{
@@ -105,7 +108,7 @@ func (g *gate) refuse(code refusal) {
 		setters = append(setters, stun.NewRealm(g.server.config.Realm),
 			stun.NewNonce(g.server.nonces.issue(r.from, time.Now())))
 	case stun.CodeUnknownAttribute:
-		setters = append(setters, unknownAttributes(&g.message))
+		setters = append(setters, r.unknown)
 	}
 	if r.key != nil {
 		setters = append(setters, stun.MessageIntegrity(r.key))

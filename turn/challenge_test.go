@@ -44,3 +44,50 @@ func TestAgedNonceIsNoReflection(t *testing.T) {
 		t.Errorf("%d requests counted as dropped, want 1", n)
 	}
 }
+
+// A 420 names the first few attributes, however many there are, and goes to a
+// source that may be forged no more often than a challenge does.
+func TestUnknownAttributesOfStrangers(t *testing.T) {
+	s := newMemServer(t)
+	g, l := newGate(s), newMemLink(transportUDP)
+	setters := []stun.Setter{stun.TransactionID, stun.BindingRequest}
+	for i := range 300 {
+		setters = append(setters, stun.RawAttribute{Type: stun.AttrType(0x4000 + i/2)}) // each twice
+	}
+	request := stun.MustBuild(setters...)
+	g.admitRaw(l, request.Raw)
+	var m stun.Message
+	var unknown stun.UnknownAttributes
+	if _, err := m.Write(<-l.responses); err != nil || unknown.GetFrom(&m) != nil {
+		t.Fatal("no 420 with unknown attributes")
+	}
+	if len(unknown) != 8 || unknown[0] != 0x4000 || unknown[7] != 0x4007 {
+		t.Errorf("got %v, want the first eight", unknown)
+	}
+
+	exhaust(s)
+	g.admitRaw(l, request.Raw)
+	if n := len(l.answers()); n != 0 {
+		t.Errorf("%d answers over the limit, want none", n)
+	}
+	g.admitRaw(l, stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw)
+	if n := len(l.answers()); n != 1 {
+		t.Errorf("%d answers to a Binding that is understood, want one", n)
+	}
+	stream := newMemLink(transportTCP)
+	g.admitRaw(stream, request.Raw)
+	if n := len(stream.answers()); n != 1 {
+		t.Errorf("%d answers on a connection, want one: its source is not forged", n)
+	}
+}
+
+func BenchmarkUnknownAttributes(b *testing.B) {
+	setters := []stun.Setter{stun.TransactionID, stun.BindingRequest}
+	for i := range 350 { // as many as a message has room for
+		setters = append(setters, stun.RawAttribute{Type: stun.AttrType(0x4000 + i)})
+	}
+	m := stun.MustBuild(setters...)
+	for b.Loop() {
+		unknownAttributes(m)
+	}
+}
