@@ -90,7 +90,7 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		registry:   newRegistry(),
 		quotas:     newQuotas(cfg),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
-		lobby:      newLobby(),
+		lobby:      newLobby(cfg.MaxHandshakes, cfg.MaxHandshakesPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),

@@ -143,6 +143,8 @@ func checkCounts(c Config, fault faultFunc) {
 		{"max_channels_total", c.MaxChannelsTotal},
 		{"max_conns", c.MaxConns},
 		{"max_conns_per_source", c.MaxConnsPerSource},
+		{"max_handshakes", c.MaxHandshakes},
+		{"max_handshakes_per_source", c.MaxHandshakesPerSource},
 		{"max_challenges", c.MaxChallenges},
 	} {
 		if n.got < 1 || n.got > maxCount {
