@@ -144,7 +144,9 @@ func (g *gate) prepare(want wanted) refusal {
 		}
 		return stun.CodeInsufficientCapacity
 	}
-	s.registry.add(a)
+	if other := s.registry.add(a); other != nil {
+		s.failures.Warn("relayed address of another allocation replaced", "alloc", other.allocation.id, "remote", r.from, "user", r.user)
+	}
 	r.allocation, r.fresh = a, true
 	return 0
 }
@@ -188,7 +190,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 func (a *allocation) add(port relayPort) {
 	a.relays[family(port.at.Addr())] = &relay{
 		allocation: a, socket: port.socket, local: port.at,
-		relayed: netip.AddrPortFrom(advertise(a.server.config.External, port.at.Addr()), port.at.Port()),
+		relayed: a.server.ports.advertise(port.at),
 	}
 }
 

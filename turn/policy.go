@@ -74,7 +74,7 @@ type policy struct {
 type rulebook struct {
 	generation  uint64 // grows with every change
 	allow, deny []PeerRule
-	external    []External
+	external    externals
 	site        *site
 }
 
@@ -111,11 +111,6 @@ func (p *policy) change(edit func(*rulebook)) (before *rulebook) {
 // setSite replaces what is attached and returns what was before.
 func (p *policy) setSite(s *site) (before *site) {
 	return p.change(func(b *rulebook) { b.site = s }).site
-}
-
-// setExternal replaces the addresses of NATs in front of the box.
-func (p *policy) setExternal(external []External) {
-	p.change(func(b *rulebook) { b.external = external })
 }
 
 // SetPeerRules replaces allow_peers and deny_peers while the relay runs. Live
@@ -259,7 +254,7 @@ func (b *rulebook) guards(user string, addr netip.Addr, at portsAsked) bool {
 
 // isOwn says whether addr is the box itself, or leads to it.
 func (b *rulebook) isOwn(addr netip.Addr) bool {
-	return b.site.own[addr] || slices.ContainsFunc(b.external, func(e External) bool { return e.Public == addr })
+	return b.site.own[addr] || b.external.includes(addr)
 }
 
 // opens says whether an entry of allow_peers within guarded covers addr.

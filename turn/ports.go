@@ -26,13 +26,15 @@ const (
 )
 
 // ports hands out the relay ports of each local address, at random among the
-// free ones (RFC 6056), however full the range is.
+// free ones (RFC 6056), however full the range is. Local addresses behind one
+// address of a NAT share the ports of that: to clients they are the same.
 type ports struct {
-	within PortRange
-	bind   func(netip.AddrPort) (*udpio.Socket, error)
+	within   PortRange
+	external externals
+	bind     func(netip.AddrPort) (*udpio.Socket, error)
 
 	mu       sync.Mutex
-	used     map[netip.Addr]*portSet
+	used     map[netip.Addr]*portSet // by the address that is handed out
 	reserved map[reservationToken]reservation
 }
 
@@ -52,9 +54,9 @@ type reservation struct {
 	expires time.Time
 }
 
-func newPorts(within PortRange, c *udpio.Counters) *ports {
+func newPorts(within PortRange, external externals, c *udpio.Counters) *ports {
 	return &ports{
-		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+		within: within, external: external, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
 		bind: func(at netip.AddrPort) (*udpio.Socket, error) {
 			return udpio.Listen(at, udpio.Options{ReceiveBuffer: relayBuffer, SendBuffer: relayBuffer, Counters: c})
 		},
@@ -110,22 +112,33 @@ func (p *ports) bindBoth(at netip.AddrPort, want pairing) (first, next relayPort
 func (p *ports) take(addr netip.Addr, want pairing) (netip.AddrPort, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	set := p.used[addr]
+	port, ok := p.setOf(addr).draw(want)
+	return netip.AddrPortFrom(addr, port), ok
+}
+
+// advertise is how a port is handed out to clients.
+func (p *ports) advertise(at netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(p.external.advertise(at.Addr()), at.Port())
+}
+
+// setOf are the ports that a local address has a share in.
+func (p *ports) setOf(local netip.Addr) *portSet {
+	public := p.external.advertise(local)
+	set := p.used[public]
 	if set == nil {
 		set = newPortSet(p.within)
-		p.used[addr] = set
+		p.used[public] = set
 	}
-	port, ok := set.draw(want)
-	return netip.AddrPortFrom(addr, port), ok
+	return set
 }
 
 // release frees what take marked.
 func (p *ports) release(at netip.AddrPort, want pairing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used[at.Addr()].set(at.Port(), false)
+	p.setOf(at.Addr()).set(at.Port(), false)
 	if want == portPair {
-		p.used[at.Addr()].set(at.Port()+1, false)
+		p.setOf(at.Addr()).set(at.Port()+1, false)
 	}
 }
 
@@ -163,7 +176,7 @@ func (p *ports) forgetLocked(token reservationToken) {
 	if r, ok := p.reserved[token]; ok {
 		delete(p.reserved, token)
 		r.socket.Close()
-		p.used[r.at.Addr()].set(r.at.Port(), false)
+		p.setOf(r.at.Addr()).set(r.at.Port(), false)
 	}
 }
 

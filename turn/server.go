@@ -95,7 +95,7 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),
 	}
-	s.ports = newPorts(cfg.RelayPorts, &s.counters.sockets)
+	s.ports = newPorts(cfg.RelayPorts, cfg.External, &s.counters.sockets)
 	s.batches.New = func() any { return udpio.NewBatch(&s.counters.sockets, streamBatch) }
 	if err := s.bind(); err != nil {
 		s.Close()
