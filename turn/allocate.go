@@ -119,6 +119,9 @@ func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 // prepare makes the allocation of the request at hand: quota, ports, sockets.
 func (g *gate) prepare(want wanted) refusal {
 	r, s := &g.request, g.server
+	if want.pairing == portPair && !s.ports.mayReserve(r.user, s.config.MaxAllocationsPerUser, s.config.MaxAllocations) {
+		return stun.CodeAllocQuotaReached
+	}
 	grant, code := s.quotas.admit(r.user, r.from.Addr())
 	if code != 0 {
 		return code

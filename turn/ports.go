@@ -20,8 +20,8 @@ const (
 	// bindTries is how many ports are tried that look free and turn out to
 	// be another program's.
 	bindTries = 64
-	// reservationLifetime is how long the second port of a pair is kept
-	// (RFC 8656 §7.2 asks for at least 30 s).
+	// reservationLifetime is how long the second port of a pair is kept,
+	// whatever becomes of the first (RFC 8656 §7.2 asks for at least 30 s).
 	reservationLifetime = 30 * time.Second
 )
 
@@ -142,6 +142,21 @@ func (p *ports) release(at netip.AddrPort, want pairing) {
 	}
 }
 
+// mayReserve says whether user may have one more port reserved: no more than the
+// user, or everybody, may have of allocations. Reservations outlive those they
+// were made with, so that somebody could collect ports by allocating and letting go.
+func (p *ports) mayReserve(user string, mostPerUser, most int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	users := 0
+	for _, r := range p.reserved {
+		if r.user == user {
+			users++
+		}
+	}
+	return users < mostPerUser && len(p.reserved) < most
+}
+
 // reserve keeps a port for user's next allocation.
 func (p *ports) reserve(token reservationToken, port relayPort, user string) {
 	p.mu.Lock()
@@ -161,33 +176,29 @@ func (p *ports) claim(token reservationToken, user string) (relayPort, error) {
 	return r.relayPort, nil
 }
 
-// free takes back the port that was reserved with an allocation and not claimed
-// before its end: nobody collects ports by allocating and letting go.
-func (p *ports) free(a *allocation) {
-	if a.token == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.forgetLocked(*a.token)
-}
-
-func (p *ports) forgetLocked(token reservationToken) {
-	if r, ok := p.reserved[token]; ok {
-		delete(p.reserved, token)
-		r.socket.Close()
-		p.setOf(r.at.Addr()).set(r.at.Port(), false)
-	}
-}
-
-// expire ends the reservations whose time is over by now. Those of allocations
-// that have ended are gone already.
+// expire ends the reservations whose time is over by now.
 func (p *ports) expire(now time.Time) {
+	p.unreserve(func(r reservation) bool { return now.After(r.expires) })
+}
+
+// leave ends the reservations on an address that is no longer served.
+func (p *ports) leave(addr netip.Addr) {
+	p.unreserve(func(r reservation) bool { return r.at.Addr() == addr })
+}
+
+// close ends all reservations.
+func (p *ports) close() {
+	p.unreserve(func(reservation) bool { return true })
+}
+
+func (p *ports) unreserve(over func(reservation) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for token, r := range p.reserved {
-		if now.After(r.expires) {
-			p.forgetLocked(token)
+		if over(r) {
+			delete(p.reserved, token)
+			r.socket.Close()
+			p.setOf(r.at.Addr()).set(r.at.Port(), false)
 		}
 	}
 }

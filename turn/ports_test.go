@@ -137,3 +137,39 @@ func TestReservation(t *testing.T) {
 	}
 	other.Close()
 }
+
+// Reservations end with the address that they are on.
+func TestReservationsOnGoneAddress(t *testing.T) {
+	p := newPorts(PortRange{20972, 20973}, nil, new(udpio.Counters))
+	other := netip.MustParseAddr("127.0.0.2")
+	for i, addr := range []netip.Addr{loopback, other} {
+		first, next, err := p.listen(addr, portPair)
+		if err != nil {
+			t.Skipf("ports 20972 and 20973 are in use: %v", err)
+		}
+		defer first.socket.Close()
+		p.reserve(reservationToken{byte(i)}, next, "anna")
+	}
+	if p.mayReserve("anna", 2, 100) || p.mayReserve("bert", 100, 2) || !p.mayReserve("anna", 3, 3) || !p.mayReserve("bert", 1, 3) {
+		t.Error("two ports reserved for anna are not counted so")
+	}
+	p.leave(loopback)
+	if _, err := p.claim(reservationToken{0}, "anna"); !errors.Is(err, errNoReservation) {
+		t.Errorf("claim on the address that has gone: %v", err)
+	}
+	if at, ok := p.take(loopback, anyPort); !ok || at.Port() != 20973 {
+		t.Errorf("got %v, want the port that was reserved", at)
+	}
+	port, err := p.claim(reservationToken{1}, "anna")
+	if err != nil {
+		t.Fatalf("claim on the other address: %v", err)
+	}
+	p.reserve(reservationToken{1}, port, "anna")
+	p.close()
+	if !port.socket.Closed() {
+		t.Error("a reserved port is bound after close")
+	}
+	if len(p.reserved) != 0 {
+		t.Errorf("%d reservations left after close", len(p.reserved))
+	}
+}

@@ -180,6 +180,7 @@ func (s *Server) Close() {
 			loop.Close()
 		}
 		s.conns.stop()
+		s.ports.close()
 	})
 }
 
