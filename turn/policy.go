@@ -62,7 +62,8 @@ func within(inner, outer netip.Prefix) bool {
 //
 // An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
 // with ports or users counts for those alone. All methods may be called
-// concurrently; those that ask take no lock.
+// concurrently; those that ask take no lock but that of relayedAddrs, for an
+// address that nothing has been said about since the last change.
 type policy struct {
 	relayed relayedAddrs
 
@@ -152,7 +153,7 @@ func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
 		return v
 	}
 	addr := peer.Addr()
-	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback()}
+	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback() || p.relayed.hasRelayed(addr)}
 	refusesSome, allowsSome := b.refuses(user, addr, somePort), b.allowsHost(user, addr, somePort)
 	switch {
 	case b.refuses(user, addr, everyPort):

@@ -135,9 +135,19 @@ func TestNetworkComesAndGoes(t *testing.T) {
 	}
 	hello("hello")
 
+	// The robot is reached by IPv6, and relayed at the address that will go.
+	c := dialFrom(t, robot, "udp", netip.AddrPortFrom(link.IPv6(), 3478).String())
+	relayedC := c.Allocate()
+	want(t, "relayed on", relayedC.Addr(), link.IPv4())
+	want(t, "permission", c.Permit(relayedA), 0)
+	want(t, "channel", a.Bind(0x4001, relayedC), 0)
+
 	address := netip.PrefixFrom(link.IPv4(), 24).String()
 	link.DelAddr(address)
 	turntest.Until(t, "refusal without the network", func() bool { return a.Permit(robotPeer) == 403 })
+	a.SendChannel(0x4001, []byte("meanwhile"))
+	want(t, "at the robot", receive(t, c), turntest.Datagram{Peer: relayedA, Data: "meanwhile"})
+	want(t, "permission without the address", a.Permit(relayedC), 0)
 	link.AddAddr(address)
 	turntest.Until(t, "permission with it", func() bool { return a.Permit(robotPeer) == 0 })
 	hello("after a moment without the address")
