@@ -155,6 +155,43 @@ func TestNetworkComesAndGoes(t *testing.T) {
 	turntest.Until(t, "refusal after the cable was pulled", func() bool { return a.Permit(robotPeer) == 403 })
 }
 
+// The interfaces that are named are the site, or all but those: the relay serves
+// there, and only there, and reaches the networks of those alone.
+func TestInterfacesOfTheSite(t *testing.T) {
+	for _, test := range []struct {
+		what      string
+		configure func(*turn.Config)
+	}{
+		{"allowed", func(c *turn.Config) { c.Interfaces = []string{"plant*"} }},
+		{"denied", func(c *turn.Config) { c.IgnoreInterfaces = []string{"eth*"} }},
+		{"both", func(c *turn.Config) { c.Interfaces, c.IgnoreInterfaces = []string{"plant*", "eth0"}, []string{"eth*"} }},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			lab := netlab.New(t, "box", "tablet")
+			box, robot := lab.Host("box"), lab.Host("robot")
+			plant := lab.Segment("plant", "10.78.1.0/24", "fd78::/64")
+			side := box.AttachAs("plant7", plant)
+			robot.Attach(plant)
+			cfg := turn.Default()
+			test.configure(&cfg)
+			served := startBox(t, box, cfg)
+			for addr, want := range map[netip.Addr]bool{
+				side.IPv4(): true, side.IPv6(): true, netip.MustParseAddr("127.0.0.1"): true,
+				box.IPv4(): false, box.IPv6(): false,
+			} {
+				if got := slices.Contains(served, netip.AddrPortFrom(addr, 3478)); got != want {
+					t.Errorf("%v is served: %v, want %v", addr, got, want)
+				}
+			}
+			c := dialFrom(t, robot, "udp", netip.AddrPortFrom(side.IPv4(), 3478).String())
+			want(t, "relayed on", c.Allocate().Addr(), side.IPv4())
+			want(t, "a host of the site", c.Permit(netip.AddrPortFrom(netip.MustParseAddr("10.78.1.99"), 5000)), 0)
+			want(t, "a host of the other network", c.Permit(netip.AddrPortFrom(lab.Host("tablet").IPv4(), 5000)), 403)
+			want(t, "the box at its other address", c.Permit(netip.AddrPortFrom(box.IPv4(), 22)), 403)
+		})
+	}
+}
+
 // Two callers meet inside the relay when a firewall leaves the clients' port
 // open and nothing else, be it UDP or TCP.
 func TestOnlyTheClientsPort(t *testing.T) {
