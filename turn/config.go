@@ -91,8 +91,8 @@ type Config struct {
 
 	// TLS has the certificate for TLSListen; GetCertificate may change it at
 	// any time. The protocols to negotiate are the relay's own affair.
-	TLS    *tls.Config  `toml:"-"` // nil: no TLS
-	Logger *slog.Logger `toml:"-"` // nil: discard
+	TLS    *tls.Config  `toml:"-" json:"-"` // nil: no TLS
+	Logger *slog.Logger `toml:"-" json:"-"` // nil: discard
 }
 
 // Default is the configuration of an empty [turn] section.

@@ -152,10 +152,11 @@ func TestWebSocketOnSharedPort(t *testing.T) {
 	s := share(t, turntest.Start(t), nil)
 	for _, protocols := range [][]string{nil, {"http/1.1"}} {
 		dialer := websocket.Dialer{NetDialTLSContext: (&tls.Dialer{Config: turntest.ClientTLS(t, protocols...)}).DialContext}
-		conn, _, err := dialer.DialContext(t.Context(), "wss://"+s.at.String()+"/echo", nil)
+		conn, response, err := dialer.DialContext(t.Context(), "wss://"+s.at.String()+"/echo", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		response.Body.Close()
 		defer conn.Close()
 		if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
 			t.Fatal(err)

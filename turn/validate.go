@@ -77,7 +77,7 @@ type faultFunc func(key, got, want string)
 func checkListen(key string, listen []string, want string, fault faultFunc) {
 	seen := map[string]bool{}
 	for _, text := range listen {
-		if _, err := parseListen(text); err != nil && !(key == "tls_listen" && text == autoTLS) {
+		if _, err := parseListen(text); err != nil && (key != "tls_listen" || text != autoTLS) {
 			fault(key, text, want)
 		} else if seen[text] {
 			fault(key, text, "each address once")
