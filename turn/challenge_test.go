@@ -7,7 +7,8 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// exhaust uses up what a source may have of answers that it could reflect.
+// exhaust uses up what a source may have of answers that it could reflect, for
+// the second that a relay with MaxChallenges 1 takes to give it one more.
 func exhaust(s *Server) {
 	for s.challenges.allow(memClient.Addr(), time.Now()) {
 	}
@@ -23,7 +24,7 @@ func withNonce(nonce string) []byte {
 // The client goes on all the same when its nonce has become too old: only it
 // can know one.
 func TestAgedNonceIsNoReflection(t *testing.T) {
-	s := newMemServer(t)
+	s := newMemServer(t, func(c *Config) { c.MaxChallenges = 1 })
 	g, l := newGate(s), newMemLink(transportUDP)
 	exhaust(s)
 	g.admitRaw(l, withNonce(s.nonces.issue(memClient, time.Now().Add(-2*nonceLifetime))))
@@ -36,6 +37,7 @@ func TestAgedNonceIsNoReflection(t *testing.T) {
 	if _, err := m.Write(answers[0]); err != nil || code.GetFrom(&m) != nil || code.Code != stun.CodeStaleNonce {
 		t.Errorf("got %v, want 438", code)
 	}
+	exhaust(s)
 	g.admitRaw(l, withNonce(newNonces().issue(memClient, time.Now())))
 	if n := len(l.answers()); n != 0 {
 		t.Errorf("%d answers to a forged nonce, want none", n)
@@ -48,7 +50,7 @@ func TestAgedNonceIsNoReflection(t *testing.T) {
 // A 420 names the first few attributes, however many there are, and goes to a
 // source that may be forged no more often than a challenge does.
 func TestUnknownAttributesOfStrangers(t *testing.T) {
-	s := newMemServer(t)
+	s := newMemServer(t, func(c *Config) { c.MaxChallenges = 1 })
 	g, l := newGate(s), newMemLink(transportUDP)
 	setters := []stun.Setter{stun.TransactionID, stun.BindingRequest}
 	for i := range 300 {
