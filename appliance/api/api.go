@@ -64,8 +64,9 @@ type Box interface {
 	BaseURL() string
 }
 
-// Relay makes TURN credentials, and the secret that they are made from. The URLs name the relay as it is reached at
-// host, which is the request's host without a port; empty on the control socket.
+// Relay makes TURN credentials, and the secret that they are made from. The URLs
+// name the relay as it is reached at host, which is the request's host without a
+// port; empty on the control socket.
 type Relay interface {
 	Credential(host, subject string, ttl time.Duration) (TURNCredential, error)
 	// Rotate makes a new secret; credentials made from the one before are good
