@@ -45,9 +45,8 @@ type allocation struct {
 	// relays are by family, IPv4 first; one may be nil. They are set before
 	// anyone knows the allocation.
 	relays [2]*relay
-	// missing is the family that it has no address of although it was asked
-	// for one.
-	missing missing
+	// missing is why there is only one address although two were asked for.
+	missing addressError
 	owner   atomic.Pointer[identity] // who made it, or has refreshed it since
 
 	peers

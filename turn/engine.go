@@ -101,9 +101,12 @@ func (r relayedAddress) AddTo(m *stun.Message) error {
 	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORRelayedAddress)
 }
 
-// addressError writes the ADDRESS-ERROR-CODE of a family of which no address
-// could be had beside the other's (RFC 8656 §18.12).
-type addressError missing
+// addressError is the family of two that was not to be had, and why: an
+// ADDRESS-ERROR-CODE (RFC 8656 §18.12). Without a code there is none.
+type addressError struct {
+	family byte
+	code   refusal
+}
 
 func (e addressError) AddTo(m *stun.Message) error {
 	m.Add(attrAddressErrorCode, []byte{e.family, 0, byte(e.code / 100), byte(e.code % 100)})
@@ -193,7 +196,7 @@ func (a *allocation) extras() (more []stun.Setter) {
 		more = append(more, relayedAddress(a.relays[1].relayed))
 	}
 	if a.missing.code != 0 {
-		more = append(more, addressError(a.missing))
+		more = append(more, a.missing)
 	}
 	if a.token != nil {
 		more = append(more, stun.RawAttribute{Type: stun.AttrReservationToken, Value: a.token[:]})

@@ -62,7 +62,8 @@ func within(inner, outer netip.Prefix) bool {
 //
 // An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
 // with ports or users counts for those alone. All methods may be called
-// concurrently; allows takes no lock for a peer it has been asked about before.
+// concurrently; those that ask take no lock but that of relayedAddrs, for an
+// address that nothing has been said about since the last change.
 type policy struct {
 	relayed relayedAddrs
 
@@ -74,7 +75,7 @@ type policy struct {
 type rulebook struct {
 	generation  uint64 // grows with every change
 	allow, deny []PeerRule
-	external    []External
+	external    externals
 	site        *site
 }
 
@@ -152,8 +153,6 @@ func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
 		return v
 	}
 	addr := peer.Addr()
-	// An address that the box has lost is not its own any more while the calls
-	// on it are given time to come back.
 	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback() || p.relayed.hasRelayed(addr)}
 	refusesSome, allowsSome := b.refuses(user, addr, somePort), b.allowsHost(user, addr, somePort)
 	switch {
@@ -256,7 +255,7 @@ func (b *rulebook) guards(user string, addr netip.Addr, at portsAsked) bool {
 
 // isOwn says whether addr is the box itself, or leads to it.
 func (b *rulebook) isOwn(addr netip.Addr) bool {
-	return b.site.own[addr] || slices.ContainsFunc(b.external, func(e External) bool { return e.Public == addr })
+	return b.site.own[addr] || b.external.includes(addr)
 }
 
 // opens says whether an entry of allow_peers within guarded covers addr.

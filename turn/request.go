@@ -33,10 +33,9 @@ type request struct {
 	id     [stun.TransactionIDSize]byte
 	retry  bool // it has been given to pion before, with a nonce that was too old
 
-	unknown   stun.UnknownAttributes // what a 420 lists
-	reachable bool                   // it shows a nonce that went to where it seems to come from
-
-	identity *identity // nil until the request has proven to come from user
+	unknown  stun.UnknownAttributes // what a 420 is about
+	reached  bool                   // it has a nonce, of whatever age, that was issued to from
+	identity *identity              // nil until the request has proven to come from user
 	username string
 	user     string
 	key      []byte // nil until the request has proven to come from user

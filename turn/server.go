@@ -10,6 +10,7 @@
 package turn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,7 @@ type Server struct {
 	conns      *conns
 	lobby      *lobby
 	nonces     *nonces
-	challenges *challengeLimit // of sources that may be forged
-	guesses    *challengeLimit // of credentials that are wrong
+	challenges *challengeLimit
 	drain      *drain
 	counters   counters
 
@@ -91,10 +91,9 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		registry:   newRegistry(),
 		quotas:     newQuotas(cfg),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
-		lobby:      newLobby(),
+		lobby:      newLobby(cfg.MaxHandshakes, cfg.MaxHandshakesPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
-		guesses:    newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),
 	}
 	s.ports = newPorts(cfg.RelayPorts, cfg.External, &s.counters.sockets)
@@ -182,6 +181,7 @@ func (s *Server) Close() {
 			loop.Close()
 		}
 		s.conns.stop()
+		s.ports.close()
 	})
 }
 
@@ -201,21 +201,23 @@ func (s *Server) Addrs() (udp, tcp []netip.AddrPort) {
 
 // relayAddr is an address to relay on for a client that speaks to local: that
 // one if it is of the wanted family, else one that is served, best on the same
-// interface; invalid for none. Loopback goes with loopback.
+// interface; invalid for none. Loopback goes with loopback. A link-local address,
+// to which a client may come by a port of Share, is of no use to a peer.
 func (s *Server) relayAddr(local netip.Addr, is func(netip.Addr) bool) netip.Addr {
-	if is(local) {
+	if is(local) && !local.IsLinkLocalUnicast() {
 		return local
 	}
 	at := s.policy.site()
+	same := cmp.Or(at.interfaces[local], local.Zone()) // a zone is the name of an interface
 	var best netip.Addr
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.services {
 		addr := one.at.Addr()
-		if !is(addr) || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
+		if !is(addr) || addr.IsLinkLocalUnicast() || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
 			continue
 		}
-		if !best.IsValid() || at.interfaces[addr] == at.interfaces[local] && at.interfaces[best] != at.interfaces[local] {
+		if !best.IsValid() || at.interfaces[addr] == same && at.interfaces[best] != same {
 			best = addr
 		}
 	}

@@ -177,6 +177,7 @@ func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool)
 	for _, x := range s.giveUp(at, now) {
 		s.log.Info("address no longer served", "component", "turn", "conn", x.at)
 		x.stop()
+		s.ports.leave(x.at.Addr()) // first, so that none is claimed after
 		s.endOn(x.at.Addr())
 	}
 	return opened, again
@@ -207,7 +208,6 @@ func (s *Server) giveUp(at *site, now time.Time) (expired []*service) {
 // endOn ends the relayed addresses on an address that is no longer served, and
 // the allocations that have no other.
 func (s *Server) endOn(addr netip.Addr) {
-	s.ports.endOn(addr)
 	for _, a := range s.registry.live() {
 		left := false
 		for _, r := range a.relays {
