@@ -104,7 +104,7 @@ func TestFlippedBits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	n := 100
 	if raceDetector {
-		n = 40
+		n = 20
 	}
 	anew, frames := 0, 0
 	for range n {
