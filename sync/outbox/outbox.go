@@ -175,15 +175,15 @@ func (o *Outbox) beginAnew(cause error) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	o.mu.Lock() // told even if a full disk leaves the rest to a later call
+	o.recovered = fmt.Sprintf("the outbox was begun anew and its old file kept as %s: %v", name, cause)
+	o.mu.Unlock()
 	if err := create(o.cfg); err != nil {
 		return err
 	}
 	if err := o.open(); err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.recovered = fmt.Sprintf("the outbox was begun anew and its old file kept as %s: %v", name, cause)
 	o.cfg.Logger.Error("the outbox was damaged and is begun anew; what the cloud had not yet is lost", "file", name, "err", cause)
 	return nil
 }

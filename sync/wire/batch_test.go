@@ -310,7 +310,7 @@ func TestLargestFrameFits(t *testing.T) {
 	t.Logf("the largest frame makes a batch of %d bytes, decompressed %d", len(data), proto.Size(f))
 }
 
-// TestCodecMemory measures what the comment on codec says.
+// TestCodecMemory makes sure that batches leave nothing behind.
 func TestCodecMemory(t *testing.T) {
 	frames := run(t, 4, 60)
 	s := newSigner(t, newKeys(t)["P-256"])
