@@ -64,7 +64,7 @@ func TestStateSurvivesAndFailedFillsDoNot(t *testing.T) {
 }
 
 func TestPruneKeepsWhatIsAppliedForAWhile(t *testing.T) {
-	out := open(t, outbox.Config{Dir: t.TempDir(), KeepApplied: 2 * time.Hour})
+	out := open(t, outbox.Config{Dir: t.TempDir(), KeepApplied: 2 * time.Hour}.NoSync())
 	b := newBox(t, out)
 	b.ticks(t, 300)
 	if s := out.Stats(); s.Oldest != 1 || s.Frames != 300 {
@@ -208,6 +208,7 @@ func TestYearsOffline(t *testing.T) {
 // TestCoarsens goes through all the limits with a small file, amid drains and a
 // cloud that has applied the middle of what is merged.
 func TestCoarsens(t *testing.T) {
+	t.Parallel()
 	cfg := outbox.Config{Dir: t.TempDir(), SoftBytes: 256 << 10, HardBytes: 512 << 10}.NoSync()
 	out := open(t, cfg)
 	b, c := newBox(t, out), newCloud()
