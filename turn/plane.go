@@ -18,7 +18,7 @@ import (
 // whole forbids to send it in fragments.
 func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, payload []byte, tos uint8, whole bool) {
 	v := a.server.policy.judge(a.user, peer, last)
-	if v.inside && !v.refused {
+	if v.is(isInside) && !v.is(isRefused) {
 		if other := a.server.registry.relayed.find(peer); other != nil {
 			a.toCaller(b, other, payload, tos)
 			return
@@ -26,7 +26,7 @@ func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, pa
 	}
 	r := a.relayFor(peer.Addr())
 	switch {
-	case v.refused || !v.allowed || peer.Port() == 0:
+	case v.is(isRefused) || !v.is(isAllowed) || peer.Port() == 0:
 		a.server.drop(dropPeerDenied)
 	case r == nil:
 		a.server.drop(dropNoFamily)
