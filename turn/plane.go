@@ -15,7 +15,7 @@ import (
 // allocates nothing.
 
 // toPeer takes data for a peer. last is where the verdict on that peer is kept;
-// whole forbids to send it in fragments.
+// whole forbids to send it in fragments (RFC 8656 §14).
 func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, payload []byte, tos uint8, whole bool) {
 	v := a.server.policy.judge(a.user, peer, last)
 	if v.is(isInside) && !v.is(isRefused) {
@@ -31,10 +31,8 @@ func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, pa
 	case r == nil:
 		a.server.drop(dropNoFamily)
 	case !a.spend(b, len(payload)):
-	case whole:
-		a.sendWhole(r, peer, payload)
 	default:
-		b.Send(r.socket, udpio.Packet{To: peer, TOS: tos, Payload: payload, Meters: [2]*udpio.Meter{&a.toPeers}})
+		b.Send(r.socket, udpio.Packet{To: peer, TOS: tos, Payload: payload, Whole: whole, Meters: [2]*udpio.Meter{&a.toPeers}})
 	}
 }
 
@@ -54,15 +52,6 @@ func (a *allocation) toCaller(b *udpio.Batch, other *relay, payload []byte, tos 
 		peer: from.relayed, payload: payload, tos: tos,
 		meters: [2]*udpio.Meter{&a.toPeers, &other.allocation.toClient},
 	})
-}
-
-// sendWhole sends with the Don't Fragment bit (RFC 8656 §14.8).
-func (a *allocation) sendWhole(r *relay, peer netip.AddrPort, payload []byte) {
-	if r.socket.WriteWhole(payload, peer) != nil {
-		a.server.drop(dropSendFailed)
-		return
-	}
-	a.toPeers.Add(1, len(payload))
 }
 
 // fromPeer takes data of a peer to the client, on the channel that is bound to

@@ -112,12 +112,17 @@ func writeControl(b *[controlRoom]byte, t *train, segment int) int {
 func (b *Batch) sendTrains(trains []train) {
 	s := trains[0].socket
 	if !s.acquire() {
-		for i := range trains {
-			b.counters.SendFailed.Add(uint64(trains[i].count))
-		}
+		b.failAll(trains)
 		return
 	}
 	defer s.release()
+	if trains[0].whole {
+		if err := s.fragment(false); err != nil {
+			b.failAll(trains)
+			return
+		}
+		defer func() { _ = s.fragment(true) }() // what could be set can be set back
+	}
 	b.out.used = 0
 	for i := range trains {
 		segment := 0
@@ -137,6 +142,12 @@ func (b *Batch) sendTrains(trains []train) {
 			b.sent(&trains[sent+i])
 		}
 		sent += int(n)
+	}
+}
+
+func (b *Batch) failAll(trains []train) {
+	for i := range trains {
+		b.counters.SendFailed.Add(uint64(trains[i].count))
 	}
 }
 

@@ -50,6 +50,9 @@ type Packet struct {
 	Header  []byte
 	Payload []byte
 	Pad     int // 0 to 3
+	// Whole forbids to send it in fragments: it fails if it is larger than the
+	// path takes in one piece.
+	Whole bool
 	// The meters that count Payload once the kernel has taken the packet. Either
 	// may be nil.
 	Meters [2]*Meter
