@@ -61,7 +61,7 @@ func (w *wire) messages() map[string]udpio.Datagram {
 		peerAddress(w.peer), stun.RawAttribute{Type: stun.AttrData, Value: payload}, stun.RawAttribute{Type: stun.AttrDontFragment}).Raw
 	return map[string]udpio.Datagram{
 		"send, whole": {From: w.a.client, Data: whole},
-		"channel": {From: w.a.client, Data: channel, TOS: 0xB8}, "send": {From: w.a.client, Data: send},
+		"channel":     {From: w.a.client, Data: channel, TOS: 0xB8}, "send": {From: w.a.client, Data: send},
 		"to client": {From: w.peer, Data: payload}, "to client, indication": {From: netip.AddrPortFrom(loopback, 10), Data: payload},
 	}
 }

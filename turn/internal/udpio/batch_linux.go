@@ -31,6 +31,8 @@ type Batch struct {
 	headers []byte
 	used    int // of headers
 	out     outbox
+	single  outbox // of one packet, see sendSingly
+	narrow  narrowPaths
 }
 
 // packet is one datagram of a train.
@@ -70,7 +72,7 @@ func NewBatch(c *Counters, size int) *Batch {
 		packets: make([]packet, 0, size), trains: make([]train, 0, size),
 		table:   make([]uint16, 1<<bits.Len(uint(2*size-1))),
 		headers: make([]byte, size*MaxHeader),
-		out:     newOutbox(size),
+		out:     newOutbox(size), single: newOutbox(1),
 	}
 }
 
@@ -112,7 +114,8 @@ func (b *Batch) Send(s *Socket, p Packet) {
 	}
 	b.trains = append(b.trains, train{
 		socket: s, to: p.To, tos: p.TOS, whole: p.Whole, count: 1, segment: size, bytes: size,
-		first: index, last: index, slot: uint16(slot), full: size == 0,
+		first: index, last: index, slot: uint16(slot),
+		full: size == 0 || b.narrow.refuse(s, p.To, size, b.now),
 	})
 	b.table[slot] = uint16(len(b.trains))
 }

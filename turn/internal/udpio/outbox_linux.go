@@ -170,6 +170,8 @@ func (b *Batch) failed(trains []train, errno unix.Errno) int {
 		// EMSGSIZE: a segment is larger than this path takes in one piece.
 		if errors.Is(errno, unix.EIO) || errors.Is(errno, unix.EOPNOTSUPP) {
 			t.socket.noGSO.Store(true)
+		} else {
+			b.narrow.remember(t.socket, t.to, t.segment, b.now)
 		}
 		b.sendSingly(t)
 	default:
@@ -184,7 +186,7 @@ func bufferFull(errno unix.Errno) bool {
 
 // sendSingly sends the packets of a train one by one.
 func (b *Batch) sendSingly(t *train) {
-	single := newOutbox(1)
+	single := &b.single
 	for i := t.first; i != noPacket; i = b.packets[i].next {
 		p := &b.packets[i]
 		single.used = 0
