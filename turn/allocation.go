@@ -58,6 +58,16 @@ type allocation struct {
 	timer   *time.Timer // of expires; nil before the first lifetime is known
 }
 
+// countInto has what is relayed counted, and the quotas get back what they were
+// charged for packets that are not sent.
+func (a *allocation) countInto(f *flow) {
+	a.toPeers.Parent, a.toClient.Parent = &f.toPeers, &f.toClients
+	if a.grant.limited() {
+		back := a.grant.giveBack
+		a.toPeers.Lost, a.toClient.Lost = back, back
+	}
+}
+
 // adopt makes a newer credential of the owner the one that counts: what is
 // revoked is a credential, not what was once made with it.
 func (a *allocation) adopt(id *identity) {

@@ -45,38 +45,51 @@ func (a *allocation) toCaller(b *udpio.Batch, other *relay, payload []byte, tos 
 		a.server.drop(dropNoFamily)
 		return
 	}
-	if !a.spend(b, len(payload)) {
+	if !other.allocation.admits(b, from.relayed) || !a.spend(b, len(payload)) {
 		return
 	}
-	other.allocation.fromPeer(b, delivery{
+	if !other.allocation.spend(b, len(payload)) {
+		a.toPeers.Lose(len(payload))
+		return
+	}
+	other.allocation.toLink(b, delivery{
 		peer: from.relayed, payload: payload, tos: tos,
 		meters: [2]*udpio.Meter{&a.toPeers, &other.allocation.toClient},
 	})
 }
 
-// fromPeer takes data of a peer to the client, on the channel that is bound to
-// the peer or else in a Data indication (RFC 8656 §11.3, §12.7).
+// fromPeer takes data of a peer to the client.
 func (a *allocation) fromPeer(b *udpio.Batch, d delivery) {
-	p, _ := a.permissionFor(d.peer.Addr())
-	now := a.clock.at(b.Now())
-	if p == nil || now >= p.until.Load() {
+	if a.admits(b, d.peer) && a.spend(b, len(d.payload)) {
+		a.toLink(b, d)
+	}
+}
+
+// admits says whether a peer may send to the client, or counts a drop.
+func (a *allocation) admits(b *udpio.Batch, peer netip.AddrPort) bool {
+	p, _ := a.permissionFor(peer.Addr())
+	if p == nil || a.clock.at(b.Now()) >= p.until.Load() {
 		a.server.drop(dropNoPermission)
-		return
+		return false
 	}
-	if !a.server.policy.allows(a.user, d.peer, &p.reach) {
+	if !a.server.policy.allows(a.user, peer, &p.reach) {
 		a.server.drop(dropPeerDenied)
-		return
+		return false
 	}
-	if !a.spend(b, len(d.payload)) {
-		return
-	}
-	if c, _ := a.channelByPeer(d.peer); c != nil && now < c.until.Load() {
+	return true
+}
+
+// toLink sends data of a peer to the client, on the channel that is bound to
+// the peer or else in a Data indication (RFC 8656 §11.3, §12.7).
+func (a *allocation) toLink(b *udpio.Batch, d delivery) {
+	if c, _ := a.channelByPeer(d.peer); c != nil && a.clock.at(b.Now()) < c.until.Load() {
 		d.channel = c.number
 	}
 	a.link.deliver(b, a.client, d)
 }
 
-// spend takes payload from the quotas, or counts a drop.
+// spend takes payload from the quotas, or counts a drop. What is not sent after
+// all comes back by the meter that would have counted it.
 func (a *allocation) spend(b *udpio.Batch, bytes int) bool {
 	if !a.grant.limited() {
 		return true

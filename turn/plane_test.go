@@ -23,9 +23,9 @@ type wire struct {
 	batch  *udpio.Batch
 }
 
-func newWire(t testing.TB) *wire {
+func newWire(t testing.TB, change ...func(*Config)) *wire {
 	t.Helper()
-	s := newMemServer(t)
+	s := newMemServer(t, change...)
 	sink, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +39,15 @@ func newWire(t testing.TB) *wire {
 
 func (w *wire) allocate(t testing.TB, client netip.AddrPort) *allocation {
 	t.Helper()
+	return w.allocateBy(t, w.link, client)
+}
+
+// allocateBy makes an allocation of a client of any link, who is a user of its
+// own.
+func (w *wire) allocateBy(t testing.TB, l link, client netip.AddrPort) *allocation {
+	t.Helper()
 	g := w.link.gate
-	g.request = request{link: w.link, from: client, user: client.String(), identity: &identity{user: client.String()}}
+	g.request = request{link: l, from: client, user: client.String(), identity: &identity{user: client.String()}}
 	if code := g.prepare(wanted{addr: loopback}); code != 0 {
 		t.Fatalf("prepare: %d", code)
 	}

@@ -166,6 +166,9 @@ func (b *Batch) Send(s *Socket, p Packet) {
 	b.whole = append(append(append(b.whole[:0], p.Header...), p.Payload...), make([]byte, p.Pad)...)
 	if p.Whole || s.WriteTo(b.whole, p.To) != nil { // there is no portable way to forbid fragments
 		b.counters.SendFailed.Add(1)
+		for _, m := range p.Meters {
+			m.Lose(len(p.Payload))
+		}
 		return
 	}
 	for _, m := range p.Meters {

@@ -53,8 +53,8 @@ type Packet struct {
 	// Whole forbids to send it in fragments: it fails if it is larger than the
 	// path takes in one piece.
 	Whole bool
-	// The meters that count Payload once the kernel has taken the packet. Either
-	// may be nil.
+	// The meters that count Payload once the kernel has taken the packet, or lose
+	// it. Either may be nil.
 	Meters [2]*Meter
 }
 
@@ -62,7 +62,10 @@ func (p *Packet) size() int { return len(p.Header) + len(p.Payload) + p.Pad }
 
 // Meter counts payload. The zero value is ready.
 type Meter struct {
-	Parent         *Meter // counts the same; set before the first Add, may be nil
+	Parent *Meter // counts the same; set before the first Add, may be nil
+	// Lost hears of payload that would have been counted and was not sent; set
+	// before the first packet, may be nil. It must not block.
+	Lost           func(bytes int)
 	packets, bytes atomic.Uint64
 }
 
@@ -71,6 +74,13 @@ func (m *Meter) Add(packets, bytes int) {
 	for ; m != nil; m = m.Parent {
 		m.packets.Add(uint64(packets))
 		m.bytes.Add(uint64(bytes))
+	}
+}
+
+// Lose says that so many bytes of payload are not sent. Any goroutine may call it.
+func (m *Meter) Lose(bytes int) {
+	if m != nil && m.Lost != nil {
+		m.Lost(bytes)
 	}
 }
 
