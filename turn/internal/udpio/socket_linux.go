@@ -23,7 +23,9 @@ type Socket struct {
 	closed atomic.Bool
 	noGSO  atomic.Bool // the kernel or the network card does not segment
 
-	overflowed uint32 // the kernel's count; the loop's alone
+	// The loop's alone:
+	overflowed uint32 // the kernel's count
+	next       int    // how many slots its next read may fill
 
 	loop    atomic.Pointer[Loop] // set by Loop.Add
 	slot    uint32
