@@ -101,6 +101,19 @@ func (a *allocation) first() *relay {
 	return a.relays[1]
 }
 
+// endOn ends the relayed addresses that are on an address of the box, and says
+// whether others are left. Only the gate may call it: it may be telling the
+// client of them.
+func (a *allocation) endOn(addr netip.Addr) (left bool) {
+	for _, r := range a.relays {
+		if r != nil && r.local.Addr() == addr {
+			r.end()
+		}
+		left = left || r != nil && !r.socket.Closed()
+	}
+	return left
+}
+
 // refreshed sets how long the allocation lives from now.
 func (a *allocation) refreshed(lifetime time.Duration) {
 	a.mu.Lock()

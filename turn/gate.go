@@ -62,7 +62,10 @@ type arrival struct {
 type ending struct {
 	a       *allocation
 	expired bool // only if its lifetime is over by then
-	done    chan<- struct{}
+	// only, if valid, ends the relayed addresses that are on it and leaves the
+	// allocation to any other.
+	only netip.Addr
+	done chan<- struct{}
 }
 
 // arrivals are the buffers of messages that wait.
@@ -113,10 +116,17 @@ func newArrival(l link, from netip.AddrPort, raw []byte) arrival {
 // end has the gate end an allocation between two requests, and waits for it. Any
 // goroutine may call it but the gate's own. pion panics when an allocation is
 // closed in the middle of a request for it.
-func (g *gate) end(a *allocation, expired bool) {
+func (g *gate) end(a *allocation, expired bool) { g.await(ending{a: a, expired: expired}) }
+
+// endOn is end for the relayed addresses of an allocation that are on an
+// address, and for the allocation if it has no other.
+func (g *gate) endOn(addr netip.Addr, a *allocation) { g.await(ending{a: a, only: addr}) }
+
+func (g *gate) await(e ending) {
 	done := make(chan struct{})
+	e.done = done
 	select {
-	case g.ending <- ending{a, expired, done}:
+	case g.ending <- e:
 		<-done
 	case <-g.stopped: // which ends all
 	}
@@ -155,13 +165,20 @@ func (g *gate) next() bool {
 		arrivals.Put(a.raw)
 		return true
 	case e := <-g.ending:
-		if !e.expired || e.a.expiredAt(time.Now()) {
-			_ = e.a.conn.Close() // never fails
-		}
+		e.take()
 		close(e.done)
 		return true
 	case <-g.stopped:
 		return false
+	}
+}
+
+// take ends what is to end.
+func (e *ending) take() {
+	switch {
+	case e.only.IsValid() && e.a.endOn(e.only), e.expired && !e.a.expiredAt(time.Now()):
+	default:
+		_ = e.a.conn.Close() // never fails
 	}
 }
 
