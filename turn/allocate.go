@@ -160,7 +160,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 			a.missing = stun.CodeInsufficientCapacity
 		}
 	}
-	a.conn = &relayConn{allocation: a, closed: make(chan struct{})}
+	a.conn = &relayConn{allocation: a}
 	return nil
 }
 

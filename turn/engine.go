@@ -55,7 +55,7 @@ func (g *gate) handOver(p []byte) (n int, client net.Addr, ok bool) {
 	m, err := g.engineRequest()
 	if err != nil {
 		g.server.failures.Warn("request not handed over", "remote", g.request.from, "err", err)
-		g.refuse(stun.CodeServerError)
+		g.fail(stun.CodeServerError)
 		return 0, nil, false
 	}
 	g.request.state = requestGiven
@@ -139,11 +139,14 @@ func (g *gate) respond(raw []byte) {
 		g.engineRefused(m)
 		return
 	}
+	r.state = requestNone
+	if r.forgets {
+		return
+	}
 	g.commit()
 	if r.method == stun.MethodAllocate || r.method == stun.MethodRefresh {
 		raw = g.complete(m)
 	}
-	r.state = requestNone
 	r.link.respond(raw, r.from)
 }
 
@@ -215,7 +218,30 @@ func (g *gate) engineRefused(m *stun.Message) {
 		g.request.state = requestReady
 		return
 	}
-	g.refuse(attribute.Code)
+	g.fail(attribute.Code)
+}
+
+// forget has pion forget an allocation that has been ended here: it is given a
+// Refresh of 0 that no client has sent (RFC 8656 §7.3).
+func (g *gate) forget(a *allocation) {
+	g.request = request{
+		state: requestReady, link: a.link, from: a.client, method: stun.MethodRefresh, id: stun.NewTransactionID(),
+		username: a.user, key: forgetKey, allocation: a, forgets: true,
+	}
+}
+
+// forgetKey signs what only pion sees, and believes by engineKey.
+var forgetKey = []byte("forget")
+
+// fail answers the request at hand with an error of pion's or ours. If it is of
+// no client, pion may keep what it should forget until the lifetime ends.
+func (g *gate) fail(code refusal) {
+	if g.request.forgets {
+		g.request.state = requestNone
+		g.server.failures.Warn("allocation not forgotten", "alloc", g.request.allocation.id, "reason", int(code))
+		return
+	}
+	g.refuse(code)
 }
 
 // settle answers for pion when it has returned to reading without an answer:
@@ -224,16 +250,16 @@ func (g *gate) settle() {
 	if g.engine.asked {
 		g.engine = engineNonce{}
 		if g.request.state == requestReady {
-			g.refuse(stun.CodeServerError)
+			g.fail(stun.CodeServerError)
 		}
 	}
 	if g.request.state != requestGiven {
 		return
 	}
 	if g.request.method == stun.MethodAllocate {
-		g.refuse(stun.CodeServerError)
+		g.fail(stun.CodeServerError)
 	} else {
-		g.refuse(stun.CodeAllocMismatch)
+		g.fail(stun.CodeAllocMismatch)
 	}
 }
 

@@ -165,7 +165,7 @@ func (g *gate) next() bool {
 		arrivals.Put(a.raw)
 		return true
 	case e := <-g.ending:
-		e.take()
+		g.take(e)
 		close(e.done)
 		return true
 	case <-g.stopped:
@@ -174,11 +174,14 @@ func (g *gate) next() bool {
 }
 
 // take ends what is to end.
-func (e *ending) take() {
+func (g *gate) take(e ending) {
 	switch {
-	case e.only.IsValid() && e.a.endOn(e.only), e.expired && !e.a.expiredAt(time.Now()):
+	case g.server.registry.byID(e.a.id) == nil: // ended meanwhile
+	case e.only.IsValid() && e.a.endOn(e.only):
+	case e.expired && !e.a.expiredAt(time.Now()):
 	default:
 		_ = e.a.conn.Close() // never fails
+		g.forget(e.a)
 	}
 }
 
@@ -232,8 +235,8 @@ func (g *gate) Close() error { return nil }
 
 // LocalAddr is the relay's half of the 5-tuple by which pion knows the
 // allocation of the message at hand. It is one of its own for each allocation:
-// the goroutine in which pion reads a relayed address ends by deleting whatever
-// allocation its 5-tuple has by then, and that may be the client's next one.
+// a gate may serve several addresses, and a client two of them from one of its
+// own.
 func (g *gate) LocalAddr() net.Addr { return g.tuple }
 
 // tupleOf makes an address out of an allocation's number.

@@ -43,6 +43,7 @@ type request struct {
 	lifetime   time.Duration
 	peers      []netip.AddrPort
 	channel    uint16
+	forgets    bool        // it is the gate's own, see forget
 	only       *relay      // what a Refresh is to end, if not the whole allocation
 	because    stun.Setter // the ERROR-CODE of a refusal, where it is not the code's own; or nil
 }
