@@ -33,9 +33,7 @@ func (g *gate) engineConfig() pionturn.ServerConfig {
 		PacketConnConfigs: []pionturn.PacketConnConfig{{
 			PacketConn:            g,
 			RelayAddressGenerator: g,
-			PermissionHandler:     func(net.Addr, net.IP) bool { return true }, // asked in check
 		}},
-		ChannelBindTimeout: channelLifetime,
 	}
 }
 
@@ -70,23 +68,14 @@ func (g *gate) engineRequest() (*stun.Message, error) {
 	attributes := []stun.Setter{
 		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassRequest),
 	}
-	switch r.method {
-	case stun.MethodAllocate:
+	switch {
+	case r.method == stun.MethodAllocate:
 		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin),
 			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{protocolUDP, 0, 0, 0}})
-	case stun.MethodRefresh:
-		lifetime := r.lifetime
-		if lifetime > 0 {
-			lifetime += engineMargin
-		}
-		attributes = append(attributes, lifetimeAttribute(lifetime))
-	case stun.MethodChannelBind:
-		attributes = append(attributes, stun.RawAttribute{
-			Type: stun.AttrChannelNumber, Value: []byte{byte(r.channel >> 8), byte(r.channel), 0, 0},
-		})
-	}
-	for _, peer := range r.peers {
-		attributes = append(attributes, peerAddress(peer))
+	case r.lifetime > 0:
+		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin))
+	default:
+		attributes = append(attributes, lifetimeAttribute(0))
 	}
 	return stun.Build(append(attributes,
 		stun.NewUsername(r.username), stun.NewRealm(g.server.config.Realm),
@@ -110,17 +99,8 @@ func (e addressError) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// peerAddress writes XOR-PEER-ADDRESS.
-type peerAddress netip.AddrPort
-
-func (p peerAddress) AddTo(m *stun.Message) error {
-	addr := netip.AddrPort(p)
-	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORPeerAddress)
-}
-
-// respond takes pion's answer to the request at hand, makes what it says true
-// here, and sends it. The bindings are in place before the client knows of
-// them, or its first packets would be lost.
+// respond takes pion's answer to the request at hand, an Allocate or a Refresh,
+// makes what it says true here, and sends it with what pion does not know.
 func (g *gate) respond(raw []byte) {
 	m := new(stun.Message)
 	if _, err := m.Write(raw); err != nil {
@@ -143,28 +123,10 @@ func (g *gate) respond(raw []byte) {
 	if r.forgets {
 		return
 	}
-	g.commit()
-	if r.method == stun.MethodAllocate || r.method == stun.MethodRefresh {
-		raw = g.complete(m)
-	}
-	r.link.respond(raw, r.from)
-}
-
-// commit makes the request at hand true.
-func (g *gate) commit() {
-	r := &g.request
-	switch r.method {
-	case stun.MethodAllocate:
-		if r.fresh {
-			r.allocation.refreshed(r.lifetime)
-		}
-	case stun.MethodRefresh:
+	if r.method == stun.MethodRefresh || r.fresh {
 		r.allocation.refreshed(r.lifetime)
-	case stun.MethodCreatePermission:
-		r.allocation.permit(r.peers)
-	case stun.MethodChannelBind:
-		r.allocation.bind(r.channel, r.peers[0])
 	}
+	r.link.respond(g.complete(m), r.from)
 }
 
 // complete corrects the success response to an Allocate or a Refresh: our
