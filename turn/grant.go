@@ -3,7 +3,7 @@ package turn
 import "net/netip"
 
 // grant is what one allocation has of the quotas. All methods may be called
-// concurrently; spend takes no lock.
+// concurrently; spend takes a lock when a quota period begins, and none otherwise.
 type grant struct {
 	quotas   *quotas
 	user     string

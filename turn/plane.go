@@ -11,8 +11,9 @@ import (
 )
 
 // The data plane: what happens to each packet between a client and a peer. The
-// loops call it, and the readers of stream connections; it takes no lock and
-// allocates nothing.
+// loops call it, and the readers of stream connections. It allocates nothing,
+// and the one lock that a packet may meet is that of the queue of a stream
+// connection.
 
 // toPeer takes data for a peer. last is where the verdict on that peer is kept;
 // whole forbids to send it in fragments (RFC 8656 §14).

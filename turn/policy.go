@@ -62,7 +62,7 @@ func within(inner, outer netip.Prefix) bool {
 //
 // An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
 // with ports or users counts for those alone. All methods may be called
-// concurrently; those that ask take no lock.
+// concurrently; those that ask about a packet take no lock.
 type policy struct {
 	relayed relayedAddrs
 

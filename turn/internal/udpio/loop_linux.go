@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Loop reads sockets on one thread. New, Run, and Close for one that never ran.
+// Loop reads sockets in one goroutine. New, Run, and Close for one that never ran.
 type Loop struct {
 	epoll, wake int
 	counters    *Counters

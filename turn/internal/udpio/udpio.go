@@ -1,6 +1,6 @@
 // Package udpio moves UDP datagrams in batches, for a relay that has many
-// sockets and touches each datagram once. A Loop reads its sockets on one
-// thread, as many datagrams a system call as there are, and hands each to the
+// sockets and touches each datagram once. A Loop reads its sockets in one
+// goroutine, many datagrams a system call, and hands each to the
 // socket's Handler. What the handlers send is gathered in a Batch and goes out
 // when the loop has handled what it read: datagrams to one address in a row as
 // one segmented send (UDP GSO), several addresses of one socket in one system
