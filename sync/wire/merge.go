@@ -19,11 +19,12 @@ func Merge(frames ...*Frame) *Frame {
 	return f
 }
 
-// MergeDay is Merge, and turns sketches of hours into sketches of UTC days. It
-// is for frames of whole hours.
+// MergeDay is Merge for the frames of a UTC day, whose sketches of hours it adds
+// up to sketches of the day, but for the last hour. What is to be known of a day
+// is in its day's sketch and in those of hours beside it.
 func MergeDay(frames ...*Frame) *Frame {
 	f := join(frames)
-	f.Sketches = daySketches(f.GetSketches())
+	f.Sketches = daySketches(f.GetSketches(), f.GetEndMs())
 	Bound(f)
 	return f
 }

@@ -23,9 +23,6 @@ func compareSketches(a, b *Sketch) int {
 // either order. Data that cannot be read, or of an id of no known kind, is left
 // out in favour of the other.
 func MergeSketchData(id MetricID, a, b []byte) []byte {
-	if bytes.Equal(a, b) && KindOf(id) == Set {
-		return a
-	}
 	switch KindOf(id) {
 	case Distribution:
 		da, errA := ParseDistribution(a)
@@ -74,16 +71,22 @@ func joinSketches(older, newer []*Sketch) []*Sketch {
 	return sortedSketches(byKey)
 }
 
-// daySketches turns the sketches of hours into those of their UTC days.
-func daySketches(list []*Sketch) []*Sketch {
+// daySketches adds up the sketches of the hours of the UTC day in which their
+// frame ended. The last hour stays by itself, and so do hours of other days: the
+// whole of a day's last hour is told after midnight, in a frame of the next day,
+// and must be able to replace what was told before.
+func daySketches(list []*Sketch, endMs int64) []*Sketch {
+	const hourMs, dayMs = HourS * 1000, DayS * 1000
+	day := floorDiv(endMs-1, dayMs) * dayMs
 	byKey := make(map[sketchKey]*Sketch, len(list))
 	for _, s := range list {
-		const dayMs = DayS * 1000
-		day := &Sketch{Id: s.GetId(), StartMs: floorDiv(s.GetStartMs(), dayMs) * dayMs, SpanS: DayS, Data: s.GetData()}
-		if old, ok := byKey[keyOf(day)]; ok {
-			day.Data = MergeSketchData(day.GetId(), old.GetData(), day.GetData())
+		if of := s.GetStartMs() - day; of >= 0 && of < dayMs-hourMs && s.GetSpanS() == HourS {
+			s = &Sketch{Id: s.GetId(), StartMs: day, SpanS: DayS, Data: s.GetData()}
 		}
-		byKey[keyOf(day)] = day
+		if old, ok := byKey[keyOf(s)]; ok {
+			s = &Sketch{Id: s.GetId(), StartMs: s.GetStartMs(), SpanS: s.GetSpanS(), Data: MergeSketchData(s.GetId(), old.GetData(), s.GetData())}
+		}
+		byKey[keyOf(s)] = s
 	}
 	return sortedSketches(byKey)
 }
