@@ -69,7 +69,7 @@ const (
 const (
 	startTimeout  = 60 * time.Second // a large store is read before the server is ready
 	dialTimeout   = 5 * time.Second
-	apiTimeout    = 5 * time.Second // a cluster that has no leader yet does not answer at all
+	apiTimeout    = 3 * time.Second // a cluster that has no leader yet does not answer at all
 	ensureEvery   = 30 * time.Second
 	ensureRetry   = time.Second
 	drainTimeout  = 5 * time.Second

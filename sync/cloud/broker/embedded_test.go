@@ -153,6 +153,7 @@ func badSessions(t *testing.T, b *broker.Broker) {
 }
 
 func TestEmbeddedRights(t *testing.T) {
+	t.Parallel()
 	b, _ := brokertest.Start(t, t.TempDir())
 	if err := b.Healthy(); err != nil {
 		t.Errorf("Healthy: got %v", err)
@@ -240,6 +241,7 @@ func nonsense(t *testing.T, b *broker.Broker) {
 
 // What has been acknowledged is there after a restart, as are the settings.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b, stop := brokertest.Start(t, dir)
 	if _, err := b.JetStream().Publish(t.Context(), boxA.FramesSubject(), []byte("frame")); err != nil {
@@ -278,6 +280,7 @@ func TestRestart(t *testing.T) {
 
 // A full stream gives up its oldest messages, and takes the new.
 func TestDiscardOld(t *testing.T) {
+	t.Parallel()
 	b, _ := brokertest.Run(t, broker.Config{Dir: t.TempDir(), UpBytes: 1 << 20, RollupBytes: 1 << 20})
 	random := make([]byte, 100<<10)
 	for i := range random {

@@ -15,6 +15,7 @@ import (
 
 // One external server grants what the embedded one does.
 func TestExternalRights(t *testing.T) {
+	t.Parallel()
 	c := brokertest.StartCluster(t, 1, "")
 	b, _ := brokertest.Run(t, c.Config())
 	t.Run("rights", func(t *testing.T) { rightsOfABox(t, b) })
@@ -41,6 +42,7 @@ func replicas(t *testing.T, b *broker.Broker) int {
 
 // What a box sees of a server is not where the servers are.
 func TestInfoForBox(t *testing.T) {
+	t.Parallel()
 	c := brokertest.StartCluster(t, 1, "")
 	b, _ := brokertest.Run(t, c.Config())
 	conn, err := b.Dial(t.Context())
@@ -59,6 +61,7 @@ func TestInfoForBox(t *testing.T) {
 // Two cloud nodes, three servers: with the server gone that leads the stream,
 // publishing goes on and nothing that was acknowledged is lost.
 func TestClusterLosesAServer(t *testing.T) {
+	t.Parallel()
 	c := brokertest.StartCluster(t, 3, "")
 	first, _ := brokertest.Run(t, c.Config())
 	second, _ := brokertest.Run(t, c.Config())
@@ -134,6 +137,7 @@ func publish(t *testing.T, js jetstream.JetStream, n uint64) uint64 {
 // A cloud that starts before its cluster waits for it; streams that somebody
 // has removed are made again.
 func TestExternalComesAndGoes(t *testing.T) {
+	t.Parallel()
 	c := brokertest.StartCluster(t, 1, "")
 	c.Kill(0)
 	cfg := c.Config()

@@ -28,14 +28,16 @@ const (
 )
 
 const (
-	day          = 24 * time.Hour
-	upAge        = 35 * day
-	rollupAge    = 2 * 365 * day
-	auditAge     = 2 * 365 * day
-	dupeWindow   = 10 * time.Minute
-	signinAge    = 12 * time.Hour
-	leaseAge     = 10 * time.Second
-	markerAge    = time.Hour
+	day        = 24 * time.Hour
+	upAge      = 35 * day
+	rollupAge  = 2 * 365 * day
+	auditAge   = 2 * 365 * day
+	dupeWindow = 10 * time.Minute
+	signinAge  = 12 * time.Hour
+	leaseAge   = 10 * time.Second
+	// markerAge is how long the mark stays that a record has ended by itself, and
+	// the shortest life of a record that may do so. Who is away that long reads all anew.
+	markerAge    = 2 * time.Second
 	registryPast = 16
 )
 
@@ -66,7 +68,7 @@ func (c *Config) streams() []jetstream.StreamConfig {
 func (c *Config) buckets() []jetstream.KeyValueConfig {
 	return []jetstream.KeyValueConfig{
 		{Bucket: BucketRegistry, Description: "sites, boxes, policies, commands, people", History: registryPast, MaxBytes: bucketBytes, LimitMarkerTTL: markerAge},
-		{Bucket: BucketLease, Description: "who runs what only one node may", History: 1, TTL: leaseAge, MaxBytes: minStreamBytes, LimitMarkerTTL: leaseAge},
+		{Bucket: BucketLease, Description: "who runs what only one node may", History: 1, TTL: leaseAge, MaxBytes: minStreamBytes, LimitMarkerTTL: markerAge},
 		{Bucket: BucketSignin, Description: "people signed in", History: 1, TTL: signinAge, MaxBytes: bucketBytes / 4, LimitMarkerTTL: markerAge},
 	}
 }
