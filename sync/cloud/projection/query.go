@@ -227,12 +227,11 @@ func (p *Projection) Hours(id wire.BoxID, metric wire.MetricID, from, to time.Ti
 func (r *reader) stood(hour int64, metric wire.MetricID) (map[uint64]uint64, error) {
 	stood := map[uint64]uint64{}
 	c := r.tx.Bucket([]byte(bucketHours)).Cursor()
-	k, v := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(r.prefix), uint64(max(hour, 0))))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	before := c.Prev
+	if k, _ := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(r.prefix), uint64(max(hour, 0)))); k == nil {
+		before = c.Last
 	}
+	k, v := before()
 	for range lookBack {
 		if !bytes.HasPrefix(k, r.prefix) {
 			break
