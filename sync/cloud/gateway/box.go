@@ -74,7 +74,7 @@ func (g *Gateway) admit(t *tunnel) (replaced *tunnel, why *refusal) {
 	b.tunnels = append(b.tunnels, t)
 	t.box = b
 	g.open++
-	g.tunnels.Add(1)
+	g.tunnels.Add(2) // inward and outward
 	return replaced, nil
 }
 
@@ -103,31 +103,43 @@ func (g *Gateway) dismiss(t *tunnel) {
 			break
 		}
 	}
-	g.tunnels.Done()
 }
 
-// startPost counts a post in, or says why not.
-func (g *Gateway) startPost(id wire.BoxID) (*box, *refusal) {
+// startPost counts a post in before anything of it is read.
+func (g *Gateway) startPost() *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stop {
-		return nil, refusedStopping
+	switch {
+	case g.stop:
+		return refusedStopping
+	case g.posts >= g.cfg.MaxPosts:
+		return refusedFull
+	default:
+		g.posts++
+		return nil
 	}
-	if g.posts >= g.cfg.MaxPosts {
-		return nil, refusedFull
-	}
-	b := g.boxLocked(id)
-	if b.posts >= maxPostsOfBox {
-		return nil, refusedBusy
-	}
-	g.posts++
-	b.posts++
-	return b, nil
 }
 
-func (g *Gateway) endPost(b *box) {
+func (g *Gateway) endPost() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.posts--
+}
+
+// startPostOf counts in those of one box; nil if it has too many.
+func (g *Gateway) startPostOf(id wire.BoxID) *box {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.boxLocked(id)
+	if b.posts >= maxPostsOfBox {
+		return nil
+	}
+	b.posts++
+	return b
+}
+
+func (g *Gateway) endPostOf(b *box) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	b.posts--
 }

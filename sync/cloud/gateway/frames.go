@@ -32,6 +32,11 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, refusedOversize, 0)
 		return
 	}
+	if why := g.startPost(); why != nil {
+		g.refuse(w, why, 0)
+		return
+	}
+	defer g.endPost()
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
 	r.Body = http.MaxBytesReader(w, r.Body, maxBatchBytes)
 	id, until, ok := g.authenticate(w, r)
@@ -42,12 +47,12 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, refusedEnded, 0)
 		return
 	}
-	b, why := g.startPost(id)
-	if why != nil {
-		g.refuse(w, why, 0)
+	b := g.startPostOf(id)
+	if b == nil {
+		g.refuse(w, refusedBusy, time.Second)
 		return
 	}
-	defer g.endPost(b)
+	defer g.endPostOf(b)
 	answer, why, wait := g.post(r, id, b)
 	if why != nil {
 		g.refuse(w, why, wait)

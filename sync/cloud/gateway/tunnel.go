@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,6 +143,7 @@ func (t *tunnel) end(code int, reason string) {
 
 // inward brings what the box sends to the broker.
 func (t *tunnel) inward() {
+	defer t.gateway.tunnels.Done()
 	for {
 		kind, message, err := t.ws.NextReader()
 		if err != nil {
@@ -186,7 +185,8 @@ func (t *tunnel) carry(message io.Reader) bool {
 // forward checks some bytes and writes them to the broker, no faster than the
 // box may.
 func (t *tunnel) forward(p []byte) bool {
-	if err := t.guard.check(p); err != nil {
+	out, err := t.guard.pass(p)
+	if err != nil {
 		t.gateway.log.Warn("tunnel closed for what the box sent", "site", t.id.Site, "box", t.id.Box, "reason", err.Error())
 		t.end(wire.CloseProtocol, err.Error())
 		return false
@@ -196,8 +196,11 @@ func (t *tunnel) forward(p []byte) bool {
 	if !t.pace(len(p)) {
 		return false
 	}
+	if len(out) == 0 {
+		return true // writing nothing to an in-process connection waits for a reader
+	}
 	_ = t.broker.SetWriteDeadline(time.Now().Add(writeWait))
-	if _, err := t.broker.Write(p); err != nil {
+	if _, err := t.broker.Write(out); err != nil {
 		t.end(wire.CloseBroker, closedBroker)
 		return false
 	}
@@ -227,7 +230,7 @@ func closingOf(err error) (int, string) {
 	switch {
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		return websocket.CloseNormalClosure, closedByBox
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout(err):
 		return websocket.CloseGoingAway, closedSilent
 	case errors.Is(err, websocket.ErrReadLimit):
 		return websocket.CloseMessageTooBig, closedMessage
@@ -236,9 +239,16 @@ func closingOf(err error) (int, string) {
 	}
 }
 
+// isTimeout knows a deadline also where the WebSocket has put it into other words.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // outward brings what the broker sends to the box, asks it whether it lives, and
 // sees to the end of the tunnel.
 func (t *tunnel) outward() {
+	defer t.gateway.tunnels.Done()
 	defer t.gateway.dismiss(t)
 	t.pump()
 	t.mu.Lock()
@@ -252,8 +262,12 @@ func (t *tunnel) outward() {
 
 func (t *tunnel) pump() {
 	small := make([]byte, smallBuffer)
+	ping := t.since.Add(t.gateway.cfg.PingEvery)
 	for {
-		wake := t.nextWake()
+		wake := ping
+		if t.until.Before(wake) {
+			wake = t.until
+		}
 		_ = t.broker.SetReadDeadline(wake)
 		n, err := t.broker.Read(small)
 		if n > 0 && !t.send(small[:n]) {
@@ -262,12 +276,16 @@ func (t *tunnel) pump() {
 		if n == len(small) && !t.pumpMore() {
 			return
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = t.tick()
-		}
-		if err != nil {
+		if err != nil && !isTimeout(err) {
 			t.end(wire.CloseBroker, closedBroker)
 			return
+		}
+		// Not only after a timeout: the broker may have something all the time.
+		if now := time.Now(); !now.Before(wake) {
+			var ok bool
+			if ping, ok = t.tick(now); !ok {
+				return
+			}
 		}
 	}
 }
@@ -295,7 +313,7 @@ func (t *tunnel) send(p []byte) bool {
 	_ = t.ws.SetWriteDeadline(time.Now().Add(writeWait))
 	if err := t.ws.WriteMessage(websocket.BinaryMessage, p); err != nil {
 		reason := closedLost
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if isTimeout(err) {
 			reason = closedStuck
 		}
 		t.end(websocket.CloseGoingAway, reason)
@@ -304,33 +322,22 @@ func (t *tunnel) send(p []byte) bool {
 	return true
 }
 
-// nextWake is when outward has something to do though the broker is silent.
-func (t *tunnel) nextWake() time.Time {
-	ping := time.Unix(0, t.heard.Load()).Add(t.gateway.cfg.PingEvery)
-	if now := time.Now(); !ping.After(now) {
-		ping = now.Add(t.gateway.cfg.PongWait / 3) // asked already, or about to be: again soon
-	}
-	if t.until.Before(ping) {
-		return t.until
-	}
-	return ping
-}
-
-// tick ends the tunnel with the certificate, or asks whether the box lives.
-func (t *tunnel) tick() error {
-	now := time.Now()
+// tick ends the tunnel with the certificate, or asks whether the box lives, and
+// returns when to do so next.
+func (t *tunnel) tick(now time.Time) (ping time.Time, ok bool) {
 	if !now.Before(t.until) {
 		t.end(wire.CloseEnded, closedEnded)
-		return context.Canceled
+		return time.Time{}, false
 	}
-	if now.Sub(time.Unix(0, t.heard.Load())) < t.gateway.cfg.PingEvery {
-		return nil // it has been heard since
+	heard := time.Unix(0, t.heard.Load())
+	if now.Sub(heard) < t.gateway.cfg.PingEvery {
+		return heard.Add(t.gateway.cfg.PingEvery), true
 	}
 	if err := t.ws.WriteControl(websocket.PingMessage, nil, now.Add(writeWait)); err != nil {
 		t.end(websocket.CloseGoingAway, closedLost)
-		return err
+		return time.Time{}, false
 	}
-	return nil
+	return now.Add(t.gateway.cfg.PongWait / 3), true
 }
 
 // sayClose is a courtesy: a box that does not get it finds the connection closed.
