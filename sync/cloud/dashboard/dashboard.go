@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,9 +54,11 @@ type Config struct {
 
 	// AllowLocalWebhooks lets webhooks reach loopback and link-local addresses.
 	AllowLocalWebhooks bool
+	// Settle is how long a problem must be away to be over; 0 is a minute.
+	Settle time.Duration
 	// Streams is how many event streams may be open at once; 0 is 1000.
 	Streams int
-	// Gatherer is what the node itself counts; nil makes one.
+	// Metrics is what the node itself counts; nil makes one.
 	Metrics *prometheus.Registry
 	Logger  *slog.Logger
 }
@@ -79,6 +82,7 @@ func (c *Config) settle() error {
 	if c.Secure == nil {
 		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
+	c.Settle = cmp.Or(c.Settle, settleFor)
 	if c.Streams == 0 {
 		c.Streams = 1000
 	}

@@ -57,7 +57,6 @@ type hooks struct {
 	metrics *metrics
 	all     *kept[hook]
 	trials  *kept[trial]
-	settle  time.Duration
 
 	missing map[string]time.Time // by problem: since when it is not there; run's own
 	busy    map[string]bool      // webhooks with a delivery under way; run's own
@@ -66,7 +65,7 @@ type hooks struct {
 func newHooks(cfg *Config, b *board, m *metrics) *hooks {
 	quiet := func(string) {}
 	return &hooks{
-		cfg: cfg, log: cfg.Logger, board: b, metrics: m, settle: settleFor,
+		cfg: cfg, log: cfg.Logger, board: b, metrics: m,
 		all: keep[hook](cfg.Bucket, hookPrefix, quiet), trials: keep[trial](cfg.Bucket, trialPrefix, quiet),
 	}
 }
@@ -193,7 +192,7 @@ func (h *hooks) reconcile(ctx context.Context, l *lease, problems []Problem, now
 		if _, seen := h.missing[key]; !seen {
 			h.missing[key] = now
 		}
-		if now.Sub(h.missing[key]) >= h.settle {
+		if now.Sub(h.missing[key]) >= h.cfg.Settle {
 			o.Ended = now.UTC().Truncate(time.Second)
 			put(key, o)
 			h.forgetAck(ctx, key)

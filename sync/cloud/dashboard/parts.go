@@ -78,16 +78,16 @@ type Registry interface {
 	Sites() []Site
 	Site(name string) (Site, bool)
 	Members(site string) []Member
-	AddSite(ctx context.Context, site Site) error
+	AddSite(ctx context.Context, site, title, by string) error
 	SetTitle(ctx context.Context, site, title string) error
-	// RemoveSite takes a site, its policies and its tokens out; its boxes have
-	// been revoked.
-	RemoveSite(ctx context.Context, site string) error
+	// RemoveSite takes a site and its tokens out and revokes its boxes.
+	RemoveSite(ctx context.Context, site, by string) error
 	// Policy gives the documents of a site and of its boxes, as they were set.
 	Policy(site string) PolicyView
 	// SetPolicy sets that of a site, or of one box of it unless box is empty.
-	SetPolicy(ctx context.Context, site, box string, doc json.RawMessage) error
-	AddCommand(ctx context.Context, box wire.BoxID, c wire.Command, by string) error
+	SetPolicy(ctx context.Context, site, box string, doc json.RawMessage, by string) error
+	// Order asks a box to do something within a time.
+	Order(ctx context.Context, box wire.BoxID, name string, args json.RawMessage, within time.Duration, by string) (wire.Command, error)
 	// Commands of a site's boxes with their outcomes, the newest first.
 	Commands(site string) []CommandView
 	// Watch is told the site of each change, "" for all, until the returned
