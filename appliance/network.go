@@ -40,7 +40,8 @@ func (a *Appliance) names() []string {
 
 // relayHost picks the relay's address for a client that reached the box at
 // local: the same one, since that is known to work. A client on the box itself
-// gets an address of the LAN, because browsers do not relay over loopback.
+// gets an address of the LAN, because browsers do not relay over loopback, and
+// one that came by a link-local address too: a URL has no place for its zone.
 func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool) {
 	if len(served) == 0 {
 		return netip.AddrPort{}, false
@@ -49,7 +50,7 @@ func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool)
 	rank := func(ap netip.AddrPort) int {
 		addr := ap.Addr().WithZone("")
 		switch {
-		case addr == local && !local.IsLoopback():
+		case addr == local && !local.IsLoopback() && !local.IsLinkLocalUnicast():
 			return 0
 		case addr.Is4() == local.Is4() && addr.IsGlobalUnicast():
 			return 1
@@ -65,7 +66,8 @@ func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool)
 
 // relayURLs are the STUN and TURN URLs (RFC 7064, RFC 7065) for a client that
 // reached the box at local: by UDP first, by the port for HTTPS last, which is
-// the one that a firewall leaves open.
+// the one that a firewall leaves open. There are four at most: each costs a
+// browser time when it gathers candidates, and Firefox warns of five.
 func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 	udp, tcp := a.relay.Addrs()
 	if at, ok := relayHost(udp, local); ok {
@@ -75,10 +77,11 @@ func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 	if at, ok := relayHost(tcp, local); ok {
 		turn = append(turn, "turn:"+at.String()+"?transport=tcp")
 	}
-	for _, served := range [][]netip.AddrPort{a.relay.TLSAddrs(), a.secureAddrs(local)} {
+	for _, served := range [][]netip.AddrPort{a.secureAddrs(local), a.relay.TLSAddrs()} {
 		if at, ok := relayHost(served, local); ok {
 			port := strconv.Itoa(int(at.Port()))
 			turn = append(turn, "turns:"+net.JoinHostPort(a.trust.Host(at.Addr()), port)+"?transport=tcp")
+			break
 		}
 	}
 	return stun, turn
@@ -96,7 +99,9 @@ func (a *Appliance) secureAddrs(local netip.Addr) []netip.AddrPort {
 		case !at.Addr().IsUnspecified():
 			addrs = append(addrs, at)
 		default:
-			addrs = append(addrs, netip.AddrPortFrom(local.Unmap().WithZone(""), at.Port()))
+			if !local.IsLinkLocalUnicast() {
+				addrs = append(addrs, netip.AddrPortFrom(local.Unmap().WithZone(""), at.Port()))
+			}
 			for _, ap := range udp {
 				if at.Addr().Is6() || ap.Addr().Is4() { // 0.0.0.0 is IPv4 alone
 					addrs = append(addrs, netip.AddrPortFrom(ap.Addr(), at.Port()))

@@ -20,8 +20,14 @@ func TestRelayHost(t *testing.T) {
 		{"::1", "[fd00::2]:3478"},
 		{"192.168.7.7", "10.0.1.1:3478"},
 		{"fe80::1%eth0", "[fd00::2]:3478"},
+		{"169.254.7.7", "10.0.1.1:3478"},
 	} {
-		if got, ok := relayHost(served, netip.MustParseAddr(c.local)); !ok || got.String() != c.want {
+		linkLocal := netip.AddrPortFrom(netip.MustParseAddr(c.local).WithZone(""), 3478)
+		at := served
+		if linkLocal.Addr().IsLinkLocalUnicast() {
+			at = append([]netip.AddrPort{linkLocal}, served...)
+		}
+		if got, ok := relayHost(at, netip.MustParseAddr(c.local)); !ok || got.String() != c.want {
 			t.Errorf("relayHost(%s) = %v, want %s", c.local, got, c.want)
 		}
 	}

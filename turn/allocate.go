@@ -43,15 +43,24 @@ func (g *gate) checkAllocate() refusal {
 // wanted are the relayed addresses that an Allocate asks for.
 type wanted struct {
 	addr    netip.Addr // the local address of the first
-	second  netip.Addr // of an additional IPv6 one; invalid if none is to be had
-	missing refusal    // why there is no additional one although it was asked for
+	second  netip.Addr // of an additional IPv6 one; invalid if none is asked for, or to be had
+	missing missing    // the family that is not to be had although it was asked for
 	pairing pairing
 	claimed *reservationToken
 }
 
+// missing is a family of which an allocation has no relayed address although
+// one was asked for, and why (RFC 8656 §18.12). The zero value is none.
+type missing struct {
+	family byte
+	code   refusal
+}
+
 // families reads REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY (RFC
-// 8656 §7.2) and finds addresses of the box for them. Without either, the
-// relayed address is the one that the client spoke to.
+// 8656 §7.2) and finds addresses of the box for them. Without either the client
+// wants IPv4. Where the box has none it gets IPv6 all the same, and not 440:
+// browsers never name a family, and on a network of IPv6 alone they would be
+// left without a relay.
 func (g *gate) families() (want wanted, _ refusal) {
 	requested, ok := familyAsked(&g.message, stun.AttrRequestedAddressFamily)
 	additional, ok2 := familyAsked(&g.message, additionalFamily(&g.message))
@@ -59,25 +68,35 @@ func (g *gate) families() (want wanted, _ refusal) {
 		return want, stun.CodeBadRequest
 	}
 	local := g.request.link.local().Addr()
-	want.addr = local
 	switch {
 	case additional != 0:
 		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
 		want.second = g.server.relayAddr(local, netip.Addr.Is6)
-		if !want.second.IsValid() {
-			want.missing = stun.CodeAddrFamilyNotSupported
-		}
-	case requested == familyIPv4:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
+		want.settle(stun.CodeAddrFamilyNotSupported)
 	case requested == familyIPv6:
 		want.addr = g.server.relayAddr(local, netip.Addr.Is6)
-	case requested != 0:
-		want.addr = netip.Addr{}
+	case requested == familyIPv4, requested == 0:
+		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
+		if requested == 0 && !want.addr.IsValid() {
+			want.addr = g.server.relayAddr(local, netip.Addr.Is6)
+		}
 	}
 	if !want.addr.IsValid() {
 		return want, stun.CodeAddrFamilyNotSupported
 	}
 	return want, 0
+}
+
+// settle makes the best of two families of which one may not be to be had: the
+// other is the first then.
+func (w *wanted) settle(code refusal) {
+	switch {
+	case !w.addr.IsValid() && w.second.IsValid():
+		w.addr, w.second = w.second, netip.Addr{}
+		w.missing = missing{familyIPv4, code}
+	case w.addr.IsValid() && !w.second.IsValid():
+		w.missing = missing{familyIPv6, code}
+	}
 }
 
 // additionalFamily is the attribute by which m would ask for a second family.
@@ -153,6 +172,10 @@ func (g *gate) bind(a *allocation, want wanted) error {
 	} else {
 		port, next, err = ports.listen(want.addr, want.pairing)
 	}
+	if err != nil && want.second.IsValid() { // one of the two is better than none
+		port, _, err = ports.listen(want.second, anyPort)
+		want.second, a.missing = netip.Addr{}, missing{familyIPv4, stun.CodeInsufficientCapacity}
+	}
 	if err != nil {
 		return err
 	}
@@ -166,7 +189,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 		if second, _, err := ports.listen(want.second, anyPort); err == nil {
 			a.add(second)
 		} else {
-			a.missing = stun.CodeInsufficientCapacity
+			a.missing = missing{familyIPv6, stun.CodeInsufficientCapacity}
 		}
 	}
 	a.conn = &relayConn{allocation: a, closed: make(chan struct{})}

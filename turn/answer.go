@@ -13,8 +13,8 @@ const maxUsername = 508
 // credentials, and its answer is little larger than the request.
 func (g *gate) answerBinding() {
 	from := g.request.from
-	if len(unknownAttributes(&g.message)) > 0 {
-		g.refuse(stun.CodeUnknownAttribute)
+	if g.request.unknown = unknownAttributes(&g.message); len(g.request.unknown) > 0 {
+		g.challenge(stun.CodeUnknownAttribute)
 		return
 	}
 	setters := []stun.Setter{
@@ -41,7 +41,8 @@ func (g *gate) authenticate(now time.Time) refusal {
 	if username.GetFrom(m) != nil || realm.GetFrom(m) != nil || nonce.GetFrom(m) != nil || len(username) > maxUsername {
 		return stun.CodeBadRequest
 	}
-	if !g.server.nonces.valid(nonce.String(), r.from, now) {
+	var fresh bool
+	if r.reachable, fresh = g.server.nonces.check(nonce.String(), r.from, now); !fresh {
 		return stun.CodeStaleNonce
 	}
 	var held *identity
@@ -70,10 +71,20 @@ func (g *gate) mayOutlive(user string) bool {
 
 // challenge refuses a request that is not authenticated. Over UDP its source
 // may be forged, so the answers are limited per source. Those to requests that
-// are not signed have been counted before they got here.
+// are not signed have been counted before they got here. A client that shows a
+// nonce of ours is where it seems to be: nobody else can use up its answers. It
+// has a limit only for guessing.
 func (g *gate) challenge(code refusal) {
-	if g.request.link.transport() == transportUDP && g.message.Contains(stun.AttrMessageIntegrity) &&
-		!g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
+	r := &g.request
+	limit := g.server.challenges
+	counted := r.method != stun.MethodBinding && !g.message.Contains(stun.AttrMessageIntegrity)
+	switch {
+	case r.reachable && code == stun.CodeUnauthorized:
+		limit = g.server.guesses
+	case r.reachable || counted || r.link.transport() != transportUDP:
+		limit = nil
+	}
+	if limit != nil && !limit.allow(r.from.Addr(), time.Now()) {
 		g.server.drop(dropChallengeRate)
 		return
 	}
@@ -95,7 +106,7 @@ func (g *gate) refuse(code refusal) {
 		setters = append(setters, stun.NewRealm(g.server.config.Realm),
 			stun.NewNonce(g.server.nonces.issue(r.from, time.Now())))
 	case stun.CodeUnknownAttribute:
-		setters = append(setters, unknownAttributes(&g.message))
+		setters = append(setters, r.unknown)
 	}
 	if r.key != nil {
 		setters = append(setters, stun.MessageIntegrity(r.key))

@@ -186,3 +186,12 @@ func FuzzExternal(f *testing.F) {
 		}
 	})
 }
+
+func TestOneAddressForTURNInTheClearAndByTLS(t *testing.T) {
+	cfg := turn.Default()
+	cfg.Listen, cfg.TLSListen = []string{":3478", "127.0.0.1:0"}, []string{":3478", "127.0.0.1:0"}
+	err := cfg.Validate()
+	if want := `turn.tls_listen: got ":3478", want an address that is not in turn.listen`; err == nil || err.Error() != want {
+		t.Errorf("Validate = %v, want %s", err, want)
+	}
+}

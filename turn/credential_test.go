@@ -84,8 +84,9 @@ func TestNonces(t *testing.T) {
 		{"empty", "", "192.168.1.77:5000", 0, false},
 		{"of another relay", newNonces().issue(client, now), "192.168.1.77:5000", 0, false},
 	} {
-		if got := n.valid(test.nonce, netip.MustParseAddrPort(test.client), now.Add(test.at)); got != test.want {
-			t.Errorf("%s: valid = %v, want %v", test.what, got, test.want)
+		genuine, fresh := n.check(test.nonce, netip.MustParseAddrPort(test.client), now.Add(test.at))
+		if fresh != test.want || genuine != (test.want || test.at != 0) {
+			t.Errorf("%s: genuine %v, fresh %v; want fresh %v", test.what, genuine, fresh, test.want)
 		}
 	}
 }

@@ -101,12 +101,12 @@ func (r relayedAddress) AddTo(m *stun.Message) error {
 	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORRelayedAddress)
 }
 
-// addressError writes the ADDRESS-ERROR-CODE of an additional IPv6 address that
-// could not be had (RFC 8656 §18.12).
-type addressError stun.ErrorCode
+// addressError writes the ADDRESS-ERROR-CODE of a family of which no address
+// could be had beside the other's (RFC 8656 §18.12).
+type addressError missing
 
 func (e addressError) AddTo(m *stun.Message) error {
-	m.Add(attrAddressErrorCode, []byte{familyIPv6, 0, byte(e / 100), byte(e % 100)})
+	m.Add(attrAddressErrorCode, []byte{e.family, 0, byte(e.code / 100), byte(e.code % 100)})
 	return nil
 }
 
@@ -192,7 +192,7 @@ func (a *allocation) extras() (more []stun.Setter) {
 	if a.relays[0] != nil && a.relays[1] != nil {
 		more = append(more, relayedAddress(a.relays[1].relayed))
 	}
-	if a.missing != 0 {
+	if a.missing.code != 0 {
 		more = append(more, addressError(a.missing))
 	}
 	if a.token != nil {

@@ -127,13 +127,49 @@ func TestFamilyRefusals(t *testing.T) {
 	want(t, "address error", string(failed), "\x02\x00\x04\x28") // 440 for IPv6
 }
 
+// Who names no family gets IPv4 (RFC 8656 §7.2), also on an IPv6 socket; where
+// the box has none, IPv6. One family of two is better than none.
+func TestFamilyUnnamed(t *testing.T) {
+	both := bothFamilies(t)
+	served, _ := both.Addrs()
+	want(t, "without a family, over IPv6", turntest.Dial(t, "udp", served[1]).Allocate().Addr().Is4(), true)
+
+	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
+	c := turntest.Dial(t, "udp", turntest.Addr(onlyIPv6))
+	want(t, "where there is no IPv4", c.Allocate().Addr().Is6(), true)
+	want(t, "ipv4 by name", turntest.Code(turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).
+		Request(stun.MethodAllocate, turntest.UDPTransport, raw(stun.AttrRequestedAddressFamily, 1, 0, 0, 0))), 440)
+	m := turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).
+		Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+	addrs, failed := relayedAddrs(t, m)
+	if len(addrs) != 1 || !addrs[0].Is6() {
+		t.Errorf("both, where there is only IPv6: got %v", addrs)
+	}
+	want(t, "address error", string(failed), "\x01\x00\x04\x28") // 440 for IPv4
+}
+
+// When the ports of one family are used up, the other is given by itself.
+func TestFamilyOutOfPorts(t *testing.T) {
+	server := turntest.Start(t, func(c *turn.Config) {
+		c.Listen, c.RelayPorts = []string{"127.0.0.1:0", "[::1]:0"}, turn.PortRange{First: 21200, Last: 21200}
+	})
+	turntest.Dial(t, "udp", turntest.Addr(server)).Allocate()
+	m := turntest.Dial(t, "udp", turntest.Addr(server)).
+		Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+	addrs, failed := relayedAddrs(t, m)
+	if len(addrs) != 1 || !addrs[0].Is6() {
+		t.Errorf("got %v, want one of IPv6", addrs)
+	}
+	want(t, "address error", string(failed), "\x01\x00\x05\x08") // 508 for IPv4
+}
+
 // Callers on addresses of different families meet inside the relay.
 func TestCallersOfDifferentFamilies(t *testing.T) {
 	server := bothFamilies(t)
 	served, _ := server.Addrs()
 	a, b := turntest.Dial(t, "udp", served[0]), turntest.Dial(t, "tcp", served[1])
 	relayedA := a.Allocate(raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0))
-	relayedB := b.Allocate()
+	relayedB := b.Allocate(raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0))
 	want(t, "permission", b.Permit(relayedA), 0)
 	want(t, "channel", a.Bind(0x4000, relayedB), 0)
 	a.SendChannel(0x4000, []byte("hello"))

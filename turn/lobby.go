@@ -3,6 +3,7 @@ package turn
 import (
 	"net/netip"
 	"sync"
+	"time"
 )
 
 const (
@@ -17,6 +18,9 @@ const (
 	// fewSorted is what a source may have that makes no room for others: see
 	// makeRoomLocked.
 	fewSorted = 8
+	// patience is how long a connection may say nothing while others wait.
+	// Who is at work on a handshake is done long before.
+	patience = 1500 * time.Millisecond
 )
 
 // lobby is where connections are that have not said what they are for.
@@ -39,39 +43,42 @@ func newLobby() *lobby {
 // be. On false it says why it may not.
 func (l *lobby) enter(conn *peeked) (closeReason, bool) {
 	for {
-		reason, ok, full := l.tryEnter(conn)
-		if !full {
+		reason, ok, wait := l.tryEnter(conn)
+		if wait == 0 {
 			return reason, ok
 		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-l.free:
+		case <-timer.C:
 		case <-conn.front.closed:
 		}
+		timer.Stop()
 	}
 }
 
 // tryEnter is enter without the wait. When all places are taken it has one of
-// them given up, if that is fair.
-func (l *lobby) tryEnter(conn *peeked) (reason closeReason, ok, full bool) {
+// them given up, if that is fair, and says how long to wait before it is asked
+// again, unless a place becomes free.
+func (l *lobby) tryEnter(conn *peeked) (reason closeReason, ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.wakeLocked() // whoever comes out of here has taken the token
 	select {
 	case <-conn.front.closed: // and end has been here, or will be
-		return closeShutdown, false, false
+		return closeShutdown, false, 0
 	default:
 	}
 	switch {
 	case l.sources[conn.source] >= maxSortedPerSource:
-		return closeSource, false, false
+		return closeSource, false, 0
 	case l.taken == maxSorted:
-		l.makeRoomLocked()
-		return 0, false, true
+		return 0, false, l.makeRoomLocked(time.Now())
 	}
 	l.sorted[conn] = true
 	l.sources[conn.source]++
 	l.taken++
-	return 0, true, false
+	return 0, true, 0
 }
 
 // wakeLocked wakes one of those who wait for a place, if there is one.
@@ -91,28 +98,32 @@ func (l *lobby) wakeLocked() {
 
 // makeRoomLocked closes the connection that has been looked at for longest, of
 // the source with the most of them. Without it a few hosts could take turns in
-// keeping everybody waiting. Where all sources have few there is nothing to
-// gain: each connection is as good as the next.
-func (l *lobby) makeRoomLocked() {
+// keeping everybody waiting. Where all sources have few, each connection is as
+// good as the next, until it has used up the others' patience. It returns how
+// long to wait for the place, or for the next look.
+func (l *lobby) makeRoomLocked(now time.Time) (wait time.Duration) {
 	var most netip.Addr
 	for source, n := range l.sources {
 		if n > l.sources[most] {
 			most = source
 		}
 	}
-	if l.sources[most] <= fewSorted {
-		return
-	}
+	crowd := l.sources[most] > fewSorted
 	var oldest *peeked
 	for conn, stays := range l.sorted {
-		if stays && conn.source == most && (oldest == nil || conn.since.Before(oldest.since)) {
+		if stays && (!crowd || conn.source == most) && (oldest == nil || conn.since.Before(oldest.since)) {
 			oldest = conn
 		}
 	}
-	if oldest != nil {
-		l.sorted[oldest] = false
-		oldest.Close()
+	if oldest == nil { // all that are here have to go already
+		return patience
 	}
+	if left := patience - now.Sub(oldest.since); !crowd && left > 0 {
+		return left
+	}
+	l.sorted[oldest] = false
+	oldest.Close()
+	return patience
 }
 
 // decided notes that it is known what a connection is for. From then on it does

@@ -36,13 +36,21 @@ var known = []stun.AttrType{
 	stun.AttrReservationToken, stun.AttrDontFragment,
 }
 
+// maxUnknown is how many attributes a 420 names. It is enough for people to
+// find what is wrong, and keeps small both the answer, which may go to an
+// unproven address, and the work for a request that is full of them.
+const maxUnknown = 8
+
 // unknownAttributes lists the comprehension-required attributes of m that are
-// not understood.
+// not understood, up to maxUnknown of them.
 func unknownAttributes(m *stun.Message) stun.UnknownAttributes {
 	var unknown stun.UnknownAttributes
 	for _, a := range m.Attributes {
-		if a.Type.Required() && !slices.Contains(known, a.Type) && !slices.Contains(unknown, a.Type) {
-			unknown = append(unknown, a.Type)
+		if !a.Type.Required() || slices.Contains(known, a.Type) || slices.Contains(unknown, a.Type) {
+			continue
+		}
+		if unknown = append(unknown, a.Type); len(unknown) == maxUnknown {
+			break
 		}
 	}
 	return unknown

@@ -62,7 +62,7 @@ func within(inner, outer netip.Prefix) bool {
 //
 // An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
 // with ports or users counts for those alone. All methods may be called
-// concurrently; those that ask take no lock.
+// concurrently; allows takes no lock for a peer it has been asked about before.
 type policy struct {
 	relayed relayedAddrs
 
@@ -113,11 +113,6 @@ func (p *policy) setSite(s *site) (before *site) {
 	return p.change(func(b *rulebook) { b.site = s }).site
 }
 
-// setExternal replaces the addresses of NATs in front of the box.
-func (p *policy) setExternal(external []External) {
-	p.change(func(b *rulebook) { b.external = external })
-}
-
 // SetPeerRules replaces allow_peers and deny_peers while the relay runs. Live
 // allocations follow with the next packet. The error is that of Validate, and
 // then nothing changes.
@@ -157,7 +152,9 @@ func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
 		return v
 	}
 	addr := peer.Addr()
-	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback()}
+	// An address that the box has lost is not its own any more while the calls
+	// on it are given time to come back.
+	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback() || p.relayed.hasRelayed(addr)}
 	refusesSome, allowsSome := b.refuses(user, addr, somePort), b.allowsHost(user, addr, somePort)
 	switch {
 	case b.refuses(user, addr, everyPort):

@@ -23,15 +23,20 @@ const (
 	// reservationLifetime is how long the second port of a pair is kept
 	// (RFC 8656 §7.2 asks for at least 30 s).
 	reservationLifetime = 30 * time.Second
+	// maxReservations is how many ports a user may have kept at once.
+	maxReservations = 16
 )
 
 // ports hands out the relay ports of each local address, at random among the
 // free ones (RFC 6056), however full the range is.
 type ports struct {
-	within PortRange
-	bind   func(netip.AddrPort) (*udpio.Socket, error)
+	within   PortRange
+	external []External
+	bind     func(netip.AddrPort) (*udpio.Socket, error)
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// used is by the address that clients are given: behind one public address
+	// two local ones must not have the same port.
 	used     map[netip.Addr]*portSet
 	reserved map[reservationToken]reservation
 }
@@ -52,9 +57,9 @@ type reservation struct {
 	expires time.Time
 }
 
-func newPorts(within PortRange, c *udpio.Counters) *ports {
+func newPorts(within PortRange, external []External, c *udpio.Counters) *ports {
 	return &ports{
-		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+		within: within, external: external, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
 		bind: func(at netip.AddrPort) (*udpio.Socket, error) {
 			return udpio.Listen(at, udpio.Options{ReceiveBuffer: relayBuffer, SendBuffer: relayBuffer, Counters: c})
 		},
@@ -110,29 +115,51 @@ func (p *ports) bindBoth(at netip.AddrPort, want pairing) (first, next relayPort
 func (p *ports) take(addr netip.Addr, want pairing) (netip.AddrPort, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	port, ok := p.setLocked(addr).draw(want)
+	return netip.AddrPortFrom(addr, port), ok
+}
+
+// setLocked are the ports of the address that addr is handed out as.
+func (p *ports) setLocked(addr netip.Addr) *portSet {
+	addr = advertise(p.external, addr)
 	set := p.used[addr]
 	if set == nil {
 		set = newPortSet(p.within)
 		p.used[addr] = set
 	}
-	port, ok := set.draw(want)
-	return netip.AddrPortFrom(addr, port), ok
+	return set
 }
 
 // release frees what take marked.
 func (p *ports) release(at netip.AddrPort, want pairing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used[at.Addr()].set(at.Port(), false)
+	set := p.setLocked(at.Addr())
+	set.set(at.Port(), false)
 	if want == portPair {
-		p.used[at.Addr()].set(at.Port()+1, false)
+		set.set(at.Port()+1, false)
 	}
 }
 
-// reserve keeps a port for user's next allocation.
+// reserve keeps a port for user's next allocation. Of a user with many the
+// oldest goes: nobody collects ports by allocating and letting go.
 func (p *ports) reserve(token reservationToken, port relayPort, user string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	count := 0
+	var oldest reservationToken
+	for other, r := range p.reserved {
+		if r.user != user {
+			continue
+		}
+		if count == 0 || r.expires.Before(p.reserved[oldest].expires) {
+			oldest = other
+		}
+		count++
+	}
+	if count >= maxReservations {
+		p.forgetLocked(oldest)
+	}
 	p.reserved[token] = reservation{port, user, time.Now().Add(reservationLifetime)}
 }
 
@@ -148,27 +175,26 @@ func (p *ports) claim(token reservationToken, user string) (relayPort, error) {
 	return r.relayPort, nil
 }
 
-// free takes back the port that was reserved with an allocation and not claimed
-// before its end: nobody collects ports by allocating and letting go.
-func (p *ports) free(a *allocation) {
-	if a.token == nil {
-		return
-	}
+// endOn ends the reservations on an address that is no longer served.
+func (p *ports) endOn(addr netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.forgetLocked(*a.token)
+	for token, r := range p.reserved {
+		if r.at.Addr() == addr {
+			p.forgetLocked(token)
+		}
+	}
 }
 
 func (p *ports) forgetLocked(token reservationToken) {
 	if r, ok := p.reserved[token]; ok {
 		delete(p.reserved, token)
 		r.socket.Close()
-		p.used[r.at.Addr()].set(r.at.Port(), false)
+		p.setLocked(r.at.Addr()).set(r.at.Port(), false)
 	}
 }
 
-// expire ends the reservations whose time is over by now. Those of allocations
-// that have ended are gone already.
+// expire ends the reservations whose time is over by now.
 func (p *ports) expire(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,7 +14,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // Every port of the range is found, however full it is, and none twice.
 func TestPortsUseWholeRange(t *testing.T) {
 	for _, within := range []PortRange{{50000, 50000}, {50001, 50130}, {65000, 65535}, {1024, 1087}} {
-		p, seen := newPorts(within, new(udpio.Counters)), map[uint16]bool{}
+		p, seen := newPorts(within, nil, new(udpio.Counters)), map[uint16]bool{}
 		for range within.Size() {
 			at, ok := p.take(loopback, anyPort)
 			if !ok || seen[at.Port()] || !within.Contains(at.Port()) {
@@ -38,7 +38,7 @@ func TestPortsUseWholeRange(t *testing.T) {
 
 func TestPortsInPairs(t *testing.T) {
 	for _, within := range []PortRange{{50000, 50127}, {50001, 50200}} {
-		p := newPorts(within, new(udpio.Counters))
+		p := newPorts(within, nil, new(udpio.Counters))
 		pairs := 0
 		for {
 			at, ok := p.take(loopback, portPair)
@@ -63,7 +63,7 @@ func TestPortsInPairs(t *testing.T) {
 // Ports that other programs hold are passed over.
 func TestPortsPassOverForeign(t *testing.T) {
 	within := PortRange{20960, 20967}
-	p := newPorts(within, new(udpio.Counters))
+	p := newPorts(within, nil, new(udpio.Counters))
 	foreign, err := udpio.Listen(netip.AddrPortFrom(loopback, 20963), udpio.Options{})
 	if err != nil {
 		t.Skipf("port 20963 is in use: %v", err)
@@ -83,7 +83,7 @@ func TestPortsPassOverForeign(t *testing.T) {
 
 // A reserved port is bound until it is claimed or its time is over.
 func TestReservation(t *testing.T) {
-	p := newPorts(PortRange{20970, 20971}, new(udpio.Counters))
+	p := newPorts(PortRange{20970, 20971}, nil, new(udpio.Counters))
 	first, next, err := p.listen(loopback, portPair)
 	if err != nil {
 		t.Skipf("ports 20970 and 20971 are in use: %v", err)
@@ -114,4 +114,53 @@ func TestReservation(t *testing.T) {
 		t.Fatalf("after expiry: %v", err)
 	}
 	other.Close()
+}
+
+// Behind one public address two local ones do not hand out the same port.
+func TestPortsBehindOnePublicAddress(t *testing.T) {
+	mapped := []External{{Public: netip.MustParseAddr("203.0.113.5")}}
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.1.1")
+	p, seen := newPorts(PortRange{50000, 50009}, mapped, new(udpio.Counters)), map[uint16]bool{}
+	for i := range 10 {
+		at, ok := p.take([]netip.Addr{a, b}[i%2], anyPort)
+		if !ok || seen[at.Port()] {
+			t.Fatalf("draw %d gave %v, %v after %v", i, at, ok, seen)
+		}
+		seen[at.Port()] = true
+	}
+	if at, ok := p.take(a, anyPort); ok {
+		t.Errorf("an eleventh port of ten: %v", at)
+	}
+	p.release(netip.AddrPortFrom(a, 50004), anyPort)
+	if at, ok := p.take(b, anyPort); !ok || at.Port() != 50004 {
+		t.Errorf("after one was freed: %v, %v", at, ok)
+	}
+}
+
+// A user has few ports kept; the oldest goes for the newest, and all go with
+// their address.
+func TestReservationsAreBounded(t *testing.T) {
+	p := newPorts(PortRange{21000, 21099}, nil, new(udpio.Counters))
+	token := func(i int) reservationToken { return reservationToken{byte(i), 1} }
+	for i := range maxReservations + 1 {
+		first, next, err := p.listen(loopback, portPair)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.socket.Close()
+		p.reserve(token(i), next, "anna")
+		time.Sleep(time.Millisecond) // an order among them
+	}
+	if _, err := p.claim(token(0), "anna"); !errors.Is(err, errNoReservation) {
+		t.Errorf("the oldest of %d: %v, want that it is gone", maxReservations+1, err)
+	}
+	kept, err := p.claim(token(1), "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.socket.Close()
+	p.endOn(loopback)
+	if len(p.reserved) != 0 {
+		t.Errorf("%d reservations are left on an address that is gone", len(p.reserved))
+	}
 }

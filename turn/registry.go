@@ -37,6 +37,9 @@ func (r *registry) add(a *allocation) {
 			continue
 		}
 		for _, addr := range relay.addresses() {
+			if r.relayed.find(addr) != nil {
+				continue // an external address that is another's local one: who has it keeps it
+			}
 			r.relayed.put(addr, relay)
 			r.onAddr[addr.Addr()]++
 		}

@@ -33,6 +33,9 @@ type request struct {
 	id     [stun.TransactionIDSize]byte
 	retry  bool // it has been given to pion before, with a nonce that was too old
 
+	unknown   stun.UnknownAttributes // what a 420 lists
+	reachable bool                   // it shows a nonce that went to where it seems to come from
+
 	identity *identity // nil until the request has proven to come from user
 	username string
 	user     string
@@ -84,7 +87,7 @@ func (g *gate) endRelay() {
 // check holds an authenticated request against the RFC, the policy and the
 // quotas.
 func (g *gate) check() refusal {
-	if len(unknownAttributes(&g.message)) > 0 {
+	if g.request.unknown = unknownAttributes(&g.message); len(g.request.unknown) > 0 {
 		return stun.CodeUnknownAttribute
 	}
 	if g.request.method == stun.MethodAllocate {

@@ -52,7 +52,8 @@ type Server struct {
 	conns      *conns
 	lobby      *lobby
 	nonces     *nonces
-	challenges *challengeLimit
+	challenges *challengeLimit // of sources that may be forged
+	guesses    *challengeLimit // of credentials that are wrong
 	drain      *drain
 	counters   counters
 
@@ -93,9 +94,10 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		lobby:      newLobby(),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
+		guesses:    newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),
 	}
-	s.ports = newPorts(cfg.RelayPorts, &s.counters.sockets)
+	s.ports = newPorts(cfg.RelayPorts, cfg.External, &s.counters.sockets)
 	s.batches.New = func() any { return udpio.NewBatch(&s.counters.sockets, streamBatch) }
 	if err := s.bind(); err != nil {
 		s.Close()

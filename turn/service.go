@@ -207,6 +207,7 @@ func (s *Server) giveUp(at *site, now time.Time) (expired []*service) {
 // endOn ends the relayed addresses on an address that is no longer served, and
 // the allocations that have no other.
 func (s *Server) endOn(addr netip.Addr) {
+	s.ports.endOn(addr)
 	for _, a := range s.registry.live() {
 		left := false
 		for _, r := range a.relays {

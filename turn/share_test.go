@@ -347,3 +347,37 @@ func TestShareWithoutAccept(t *testing.T) {
 		t.Errorf("the port is still open: %v", err)
 	}
 }
+
+// All devices of a site come back at once, from behind one router: each is in
+// within seconds, whatever its first try ran into.
+func TestManyBehindOneRouter(t *testing.T) {
+	server := startTLS(t)
+	at := server.TLSAddrs()[0].String()
+	dialer := &tls.Dialer{Config: turntest.ClientTLS(t)}
+	began := time.Now()
+	var devices sync.WaitGroup
+	for range 200 {
+		devices.Go(func() {
+			for time.Since(began) < 10*time.Second {
+				conn, err := dialer.DialContext(t.Context(), "tcp", at)
+				if err == nil {
+					_, err = conn.Write(stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw)
+				}
+				if err == nil {
+					_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+					_, err = io.ReadFull(conn, make([]byte, 20))
+				}
+				if conn != nil {
+					conn.Close()
+				}
+				if err == nil {
+					return
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+			t.Error("a device is not in after 10 s")
+		})
+	}
+	devices.Wait()
+	t.Logf("200 devices were in after %v; refused at first: %d", time.Since(began), server.Stats().Closed["source_limit"])
+}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v2"
+
 	"signalbox/internal/netlab"
 	"signalbox/turn"
 	"signalbox/turn/turntest"
@@ -41,17 +43,19 @@ func TestTwoSites(t *testing.T) {
 	}
 
 	for _, version := range []struct {
-		name string
-		addr func(*netlab.Host) netip.Addr
-		side netip.Addr
+		name   string
+		addr   func(*netlab.Host) netip.Addr
+		side   netip.Addr
+		family byte
 	}{
-		{"ipv4", (*netlab.Host).IPv4, plantSide.IPv4()},
-		{"ipv6", (*netlab.Host).IPv6, plantSide.IPv6()},
+		{"ipv4", (*netlab.Host).IPv4, plantSide.IPv4(), 1},
+		{"ipv6", (*netlab.Host).IPv6, plantSide.IPv6(), 2},
 	} {
 		t.Run(version.name, func(t *testing.T) {
 			a := dialFrom(t, tablet, "udp", netip.AddrPortFrom(version.addr(box), 3478).String())
 			b := dialFrom(t, robot, "tcp", netip.AddrPortFrom(version.side, 3478).String())
-			relayedA, relayedB := a.Allocate(), b.Allocate()
+			family := raw(stun.AttrRequestedAddressFamily, version.family, 0, 0, 0)
+			relayedA, relayedB := a.Allocate(family), b.Allocate(family)
 			want(t, "relayed on the side of the tablet", relayedA.Addr(), version.addr(box))
 			want(t, "relayed on the side of the robot", relayedB.Addr(), version.side)
 			want(t, "permission", b.Permit(relayedA), 0)
@@ -163,6 +167,33 @@ func TestOnlyTheClientsPort(t *testing.T) {
 			want(t, "at the robot", receive(t, b), turntest.Datagram{Channel: 0x4001, Data: "hello"})
 			b.SendTo(relayedA, []byte("back"))
 			want(t, "at the tablet", receive(t, a), turntest.Datagram{Channel: 0x4000, Data: "back"})
+		})
+	}
+}
+
+// What turn.interfaces leaves out is neither served nor reached.
+func TestInterfacesLeftOut(t *testing.T) {
+	lab := netlab.New(t, "box", "tablet")
+	box := lab.Host("box")
+	plant := lab.Segment("plant", "10.78.1.0/24")
+	side := box.AttachAs("plant0", plant)
+	robot := lab.Host("robot")
+	robot.Attach(plant)
+	for name, set := range map[string]func(*turn.Config){
+		"ignored":   func(c *turn.Config) { c.IgnoreInterfaces = []string{"plant*"} },
+		"not named": func(c *turn.Config) { c.Interfaces = []string{"eth*"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := turn.Default()
+			set(&cfg)
+			served := startBox(t, box, cfg)
+			if slices.Contains(served, netip.AddrPortFrom(side.IPv4(), 3478)) || !slices.Contains(served, netip.AddrPortFrom(box.IPv4(), 3478)) {
+				t.Errorf("the box serves %v, want %v and not %v", served, box.IPv4(), side.IPv4())
+			}
+			a := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(box.IPv4(), 3478).String())
+			a.Allocate()
+			want(t, "a robot on the network that is left out", a.Permit(netip.AddrPortFrom(robot.IPv4(), 5000)), 403)
+			want(t, "the box on that network", a.Permit(netip.AddrPortFrom(side.IPv4(), 22)), 403)
 		})
 	}
 }

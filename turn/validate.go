@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,11 @@ func (c Config) Validate() error {
 	}
 	checkListen("listen", c.Listen, `ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`, fault)
 	checkListen("tls_listen", c.TLSListen, `"auto", or ADDRESS:PORT or :PORT in numbers, such as ":5349"`, fault)
+	for _, text := range c.TLSListen {
+		if slices.Contains(c.Listen, text) && !strings.HasSuffix(text, ":0") {
+			fault("tls_listen", text, "an address that is not in turn.listen")
+		}
+	}
 	if _, err := ParsePortRange(c.RelayPorts.String()); err != nil {
 		_, want, _ := strings.Cut(err.Error(), "want ")
 		fault("relay_ports", c.RelayPorts.String(), want)

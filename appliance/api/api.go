@@ -35,6 +35,7 @@ type Tokens interface {
 	Issue(grant auth.Grant) (token string, id auth.Identity, err error)
 	Renew(token string) (fresh string, id auth.Identity, err error)
 	Revoke(ctx context.Context, r auth.Revocation) error
+	Lift(ctx context.Context, r auth.Revocation) error
 }
 
 // Invites keeps the codes that people and devices turn into tokens.
@@ -63,8 +64,9 @@ type Box interface {
 	BaseURL() string
 }
 
-// Relay makes TURN credentials, and the secret that they are made from. The URLs name the relay as it is reached at
-// host, which is the request's host without a port; empty on the control socket.
+// Relay makes TURN credentials, and the secret that they are made from. The URLs
+// name the relay as it is reached at host, which is the request's host without a
+// port; empty on the control socket.
 type Relay interface {
 	Credential(host, subject string, ttl time.Duration) (TURNCredential, error)
 	// Rotate makes a new secret; credentials made from the one before are good

@@ -63,6 +63,8 @@ func (a *API) faultOf(err error) *jsonapi.Fault {
 			"this code is not known: mistyped, used up or taken back; ask for a new invite")
 	case errors.Is(err, auth.ErrInviteExpired):
 		return jsonapi.Refuse(http.StatusGone, "invite_expired", "this invite has expired; ask for a new one")
+	case errors.Is(err, auth.ErrNotRevoked):
+		return jsonapi.Refuse(http.StatusNotFound, "not_revoked", "%v; look at the spelling", err)
 	case errors.Is(err, auth.ErrRevocationsFull):
 		return jsonapi.Refuse(http.StatusConflict, "limit", "%v; lift revocations that are no longer needed", err)
 	}

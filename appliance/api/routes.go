@@ -113,7 +113,7 @@ var routes = []route{
 	},
 	{
 		Method: "POST", Path: "/v1/revocations", Access: admin, Body: jsonapi.TakeOnly((*API).revoke),
-		Refuses: []int{http.StatusConflict}, Summary: "Revoke a token, or all tokens of a subject issued until now",
+		Refuses: []int{http.StatusConflict, http.StatusNotFound}, Summary: "Revoke a token, or all tokens of a subject issued until now; or lift that",
 	},
 
 	{

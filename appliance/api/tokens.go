@@ -129,6 +129,9 @@ func (a *API) revoke(c *call, in *Revocation) error {
 	}
 	ctx, cancel := c.change()
 	defer cancel()
+	if in.Lift {
+		return a.cfg.Tokens.Lift(ctx, auth.Revocation{TokenID: in.TokenID, Subject: in.Subject})
+	}
 	return a.cfg.Tokens.Revoke(ctx, auth.Revocation{
 		TokenID: in.TokenID, Subject: in.Subject, Reason: "revoked by " + c.who.Subject,
 	})

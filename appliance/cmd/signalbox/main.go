@@ -28,6 +28,7 @@ var version string
 
 type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Run the box."`
+	Join     joinCommand     `cmd:"" help:"Join a site of a cloud, which then shows this box."`
 	Check    checkCommand    `cmd:"" help:"Check the configuration and name every problem."`
 	Status   statusCommand   `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
 	Discover discoverCommand `cmd:"" help:"Find boxes on this network."`
