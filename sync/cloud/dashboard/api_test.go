@@ -13,6 +13,7 @@ import (
 )
 
 func TestSignInAndOut(t *testing.T) {
+	t.Parallel()
 	n := start(t, newBroker(t), newTown())
 	if s := want[dashboard.Session](n.do("GET", "/v1/session"), http.StatusOK); s.SignedIn || !s.SetupNeeded || s.Version != "1.2.3" || s.Node != "n1" {
 		t.Errorf("session of nobody = %+v", s)
@@ -53,6 +54,7 @@ func TestSignInAndOut(t *testing.T) {
 }
 
 func TestCookieOnHTTPS(t *testing.T) {
+	t.Parallel()
 	n := start(t, newBroker(t), newTown(), func(c *dashboard.Config) { c.Secure = func(*http.Request) bool { return true } })
 	code, _ := n.people.FirstLink(t.Context())
 	set := n.do("POST", "/v1/signin/link", body(`{"code":%q,"name":"anna","password":%q}`, code, goodPassword)).header.Get("Set-Cookie")
@@ -63,6 +65,7 @@ func TestCookieOnHTTPS(t *testing.T) {
 
 // TestAccess asks every route as everybody.
 func TestAccess(t *testing.T) {
+	t.Parallel()
 	town := newTown()
 	town.addBox("plant", "b1")
 	n := start(t, newBroker(t), town)
@@ -96,6 +99,7 @@ func TestAccess(t *testing.T) {
 }
 
 func TestSites(t *testing.T) {
+	t.Parallel()
 	town := newTown()
 	n := start(t, newBroker(t), town, func(c *dashboard.Config) { c.URL = "https://cloud.example:8453" })
 	viewer, operator, administrator := n.keys()
@@ -174,6 +178,7 @@ func TestSites(t *testing.T) {
 }
 
 func TestSeriesAndQuality(t *testing.T) {
+	t.Parallel()
 	town := newTown()
 	town.addBox("plant", "b1")
 	town.addBox("plant", "b2")
@@ -214,6 +219,7 @@ func TestSeriesAndQuality(t *testing.T) {
 }
 
 func TestProblemsAndAcks(t *testing.T) {
+	t.Parallel()
 	b, town := newBroker(t), newTown()
 	id := town.addBox("plant", "b1")
 	bad := healthy(id, time.Now().UTC())
@@ -258,6 +264,7 @@ func TestProblemsAndAcks(t *testing.T) {
 }
 
 func TestPeopleAndKeys(t *testing.T) {
+	t.Parallel()
 	n := start(t, newBroker(t), newTown())
 	_, _, administrator := n.keys()
 	admin := bearer(administrator)
@@ -296,6 +303,7 @@ func TestPeopleAndKeys(t *testing.T) {
 }
 
 func TestOperating(t *testing.T) {
+	t.Parallel()
 	town := newTown()
 	town.addBox("plant", "b1")
 	odd := healthy(boxID("plant", "b1"), time.Now().UTC())

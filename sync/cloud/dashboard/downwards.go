@@ -14,9 +14,6 @@ import (
 
 // Bounds of what is wanted of boxes.
 const (
-	minFrameEvery   = 60
-	maxFrameEvery   = 300
-	minUplinkBps    = 8000
 	maxPolicyBytes  = 16 << 10
 	maxArgsBytes    = 4 << 10
 	minCommandTTL   = time.Minute
@@ -87,25 +84,14 @@ func checkPolicy(raw json.RawMessage) (json.RawMessage, error) {
 	if err := jsonapi.Decode(raw, &doc); err != nil {
 		return nil, err
 	}
-	oneOf := func(field, value string, allowed ...string) error {
-		if value != "" && !slices.Contains(allowed, value) {
-			return jsonapi.Wrong(field, "%s: got %.40q, want one of %s", field, value, strings.Join(allowed, ", "))
-		}
-		return nil
-	}
-	if err := oneOf("level", doc.Level, "minimal", "default", "named"); err != nil {
+	kept, err := json.Marshal(doc)
+	if err != nil {
 		return nil, err
 	}
-	if err := oneOf("log_level", doc.LogLevel, "debug", "info", "warn", "error"); err != nil {
-		return nil, err
+	if _, _, err := wire.ParsePolicyDoc(kept); err != nil {
+		return nil, jsonapi.Wrong("policy", "policy: %v", err)
 	}
-	if doc.FrameEvery != 0 && (doc.FrameEvery < minFrameEvery || doc.FrameEvery > maxFrameEvery) {
-		return nil, jsonapi.Wrong("frame_every", "frame_every: got %d, want %d to %d seconds", doc.FrameEvery, minFrameEvery, maxFrameEvery)
-	}
-	if doc.UplinkBps != 0 && doc.UplinkBps < minUplinkBps {
-		return nil, jsonapi.Wrong("uplink_bps", "uplink_bps: got %d, want at least %d bits a second, or 0 for the box's own", doc.UplinkBps, minUplinkBps)
-	}
-	return json.Marshal(doc)
+	return kept, nil
 }
 
 func (d *Dashboard) sendCommand(c *call, in *NewCommand) (CommandMade, error) {

@@ -57,6 +57,7 @@ type hooks struct {
 	metrics *metrics
 	all     *kept[hook]
 	trials  *kept[trial]
+	retry   time.Duration // after the first failure
 
 	missing map[string]time.Time // by problem: since when it is not there; run's own
 	busy    map[string]bool      // webhooks with a delivery under way; run's own
@@ -65,7 +66,7 @@ type hooks struct {
 func newHooks(cfg *Config, b *board, m *metrics) *hooks {
 	quiet := func(string) {}
 	return &hooks{
-		cfg: cfg, log: cfg.Logger, board: b, metrics: m,
+		cfg: cfg, log: cfg.Logger, board: b, metrics: m, retry: retryFirst,
 		all: keep[hook](cfg.Bucket, hookPrefix, quiet), trials: keep[trial](cfg.Bucket, trialPrefix, quiet),
 	}
 }
@@ -245,7 +246,7 @@ func (h *hooks) took(ctx context.Context, l *lease, t told) {
 		if next.Failed.IsZero() {
 			next.Failed = now
 		}
-		next.Next = time.Now().Add(min(retryFirst<<min(was.Fails, 20), retryMost))
+		next.Next = time.Now().Add(min(h.retry<<min(was.Fails, 20), retryMost))
 		h.log.Warn("webhook not delivered", "attempt", next.Fails, "err", t.err)
 	} else {
 		h.metrics.delivered.WithLabelValues(hookDelivered).Inc()

@@ -83,6 +83,7 @@ func (n *node) addHook(key string, r *receiver, health string) dashboard.Webhook
 func local(c *dashboard.Config) { c.AllowLocalWebhooks = true }
 
 func TestWebhookTellsBeginAndEnd(t *testing.T) {
+	t.Parallel()
 	b, town, r := newBroker(t), newTown(), newReceiver(t)
 	id := town.addBox("plant", "b1")
 	n := start(t, b, town, local, shortly)
@@ -121,6 +122,7 @@ func TestWebhookTellsBeginAndEnd(t *testing.T) {
 }
 
 func TestWebhookOfRedOnly(t *testing.T) {
+	t.Parallel()
 	town, r := newTown(), newReceiver(t)
 	id := town.addBox("plant", "b1")
 	n := start(t, newBroker(t), town, local, shortly)
@@ -139,6 +141,7 @@ func TestWebhookOfRedOnly(t *testing.T) {
 // TestWebhookFailover has two nodes: one tells, and when it is gone the other
 // goes on without repeating what was told.
 func TestWebhookFailover(t *testing.T) {
+	t.Parallel()
 	b, town, r := newBroker(t), newTown(), newReceiver(t)
 	id, second := town.addBox("plant", "b1"), town.addBox("mill", "b2")
 	one := start(t, b, town, local, shortly)
@@ -163,6 +166,7 @@ func TestWebhookFailover(t *testing.T) {
 }
 
 func TestWebhookTargets(t *testing.T) {
+	t.Parallel()
 	town, r := newTown(), newReceiver(t)
 	n := start(t, newBroker(t), town)
 	_, _, admin := n.keys()
@@ -183,6 +187,7 @@ func TestWebhookTargets(t *testing.T) {
 }
 
 func TestWebhookFollowsNobody(t *testing.T) {
+	t.Parallel()
 	reached := make(chan struct{}, 1)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached <- struct{}{} }))
 	defer elsewhere.Close()

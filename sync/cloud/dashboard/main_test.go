@@ -117,7 +117,7 @@ func start(t testing.TB, b *broker, town *town, change ...func(*dashboard.Config
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.SetSlack(100 * time.Millisecond)
+	d.Hurry()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()

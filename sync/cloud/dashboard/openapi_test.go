@@ -71,5 +71,8 @@ func Routes() (all []struct{ Method, Path, Role string }) {
 	return all
 }
 
-// SetSlack is by how much two nodes of a test may know of a change apart.
-func (d *Dashboard) SetSlack(slack time.Duration) { d.board.slack = slack }
+// Hurry shortens what a test would otherwise wait for: by how much two nodes may
+// know of a change apart, and when a delivery is tried again.
+func (d *Dashboard) Hurry() {
+	d.board.slack, d.hooks.retry = 100*time.Millisecond, 100*time.Millisecond
+}

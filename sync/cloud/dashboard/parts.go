@@ -14,8 +14,6 @@ type Fleet interface {
 	// Position is the last message of the stream UP that is applied here, and
 	// whether it is the newest there is but for what came in the last seconds.
 	Position() (seq uint64, current bool)
-	// Boxes are all, in any order; none changes any more.
-	Boxes() []*Facts
 	// Box is nil for one that is not known.
 	Box(id wire.BoxID) *Facts
 	// Watch begins a feed of changes.

@@ -114,6 +114,7 @@ func changeOf(t *testing.T, e sse) (c dashboard.Change) {
 }
 
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	b, town := newBroker(t), newTown()
 	for i := range 5 {
 		town.addBox(fmt.Sprintf("plant-%d", i), "b1")
@@ -173,6 +174,7 @@ func TestEvents(t *testing.T) {
 }
 
 func TestStreamsAreBoundedAndEnd(t *testing.T) {
+	t.Parallel()
 	town := newTown()
 	n := start(t, newBroker(t), town, func(c *dashboard.Config) { c.Streams = 2 })
 	viewer, _, _ := n.keys()
@@ -184,6 +186,7 @@ func TestStreamsAreBoundedAndEnd(t *testing.T) {
 }
 
 func TestLive(t *testing.T) {
+	t.Parallel()
 	town := newTown()
 	id := town.addBox("plant", "b1")
 	n := start(t, newBroker(t), town)

@@ -104,15 +104,6 @@ func (t *town) Position() (uint64, bool) {
 	return t.seq, !t.stale
 }
 
-func (t *town) Boxes() (all []*dashboard.Facts) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, f := range t.facts {
-		all = append(all, f)
-	}
-	return all
-}
-
 func (t *town) Box(id wire.BoxID) *dashboard.Facts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
