@@ -43,6 +43,9 @@ type Config struct {
 	Bucket   jetstream.KeyValue // registry: acknowledgements, webhooks, open problems
 	Lease    jetstream.KeyValue // entries end by themselves
 
+	// Tried tells when a box that was revoked has last tried to come in, zero if
+	// it has not; nil when nobody knows. It answers from memory.
+	Tried func(id wire.BoxID) time.Time
 	// Parts is the health of the node's parts, in the order to show them; nil
 	// for none.
 	Parts func() []Part
@@ -82,6 +85,9 @@ func (c *Config) settle() error {
 	if c.Secure == nil {
 		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
+	if c.Tried == nil {
+		c.Tried = func(wire.BoxID) time.Time { return time.Time{} }
+	}
 	c.Settle = cmp.Or(c.Settle, settleFor)
 	if c.Streams == 0 {
 		c.Streams = 1000
@@ -116,6 +122,7 @@ type Dashboard struct {
 	hooks   *hooks
 	claimed atomic.Bool   // there is an administrator; stays true
 	streams chan struct{} // one slot per open stream
+	scrape  sync.Mutex    // one at a time: each is some megabytes
 	stop    sync.Once
 	stopped chan struct{}
 }

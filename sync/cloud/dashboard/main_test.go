@@ -107,7 +107,7 @@ func start(t testing.TB, b *broker, town *town, change ...func(*dashboard.Config
 		t.Fatal(err)
 	}
 	cfg := dashboard.Config{
-		Node: "n1", Version: "1.2.3", Key: make([]byte, 32), Fleet: fleet{town}, History: town, Registry: town, Identity: town, Presence: town,
+		Node: "n1", Version: "1.2.3", Key: make([]byte, 32), Fleet: fleet{town}, History: town, Registry: town, Identity: town, Presence: town, Tried: town.Tried,
 		People: folk, Audit: b.audit, Conn: b.conn, Bucket: b.registry, Lease: b.lease,
 	}
 	for _, f := range change {

@@ -100,11 +100,9 @@ type Identity interface {
 	Revoke(ctx context.Context, box wire.BoxID, by string) error
 }
 
-// Presence tells which boxes have a connection to any node, and when a box that
-// was revoked has last tried to come in. It answers from memory.
+// Presence tells which boxes have a connection to any node, from memory.
 type Presence interface {
 	Online(id wire.BoxID) bool
-	Tried(id wire.BoxID) time.Time
 }
 
 // Part is the health of a part of the node.

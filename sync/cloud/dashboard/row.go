@@ -48,7 +48,7 @@ func (b *board) build(site Site, around Around) *entry {
 	for _, m := range e.members {
 		s := State{Member: m, Facts: b.cfg.Fleet.Box(m.ID), Online: b.cfg.Presence.Online(m.ID)}
 		if !m.Revoked.IsZero() {
-			s.Tried, s.Online = b.cfg.Presence.Tried(m.ID), false
+			s.Tried, s.Online = b.cfg.Tried(m.ID), false
 		} else if s.Facts != nil {
 			s.Trends = b.trends.of(m.ID)
 		}

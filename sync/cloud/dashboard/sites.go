@@ -149,7 +149,11 @@ func (d *Dashboard) addToken(c *call, _ *NewToken) (SiteMade, error) {
 }
 
 func (d *Dashboard) newToken(ctx context.Context, c *call, site, title string) (SiteMade, error) {
-	command, expires, err := d.cfg.Identity.NewToken(ctx, site, d.url(c), c.who.Name)
+	url := d.url(c)
+	if url == "" {
+		return SiteMade{}, jsonapi.Refuse(http.StatusConflict, "no_url", "the cloud does not know where boxes reach it; set url in its configuration")
+	}
+	command, expires, err := d.cfg.Identity.NewToken(ctx, site, url, c.who.Name)
 	if err != nil {
 		return SiteMade{}, err
 	}
