@@ -130,7 +130,7 @@ func TestSites(t *testing.T) {
 	n.do("PATCH", "/v1/sites/plant-7", admin, body(`{"title":"Plant seven"}`)).empty()
 
 	n.do("PUT", "/v1/sites/plant-7/policy", bearer(operator), body(`{"policy":{"level":"loud"}}`)).refused(http.StatusBadRequest, "bad_request", "minimal")
-	n.do("PUT", "/v1/sites/plant-7/policy", bearer(operator), body(`{"policy":{"levle":"named"}}`)).refused(http.StatusBadRequest, "bad_request", `"levle"`)
+	n.do("PUT", "/v1/sites/plant-7/policy", bearer(operator), body(`{"policy":{"colour":"red"}}`)).refused(http.StatusBadRequest, "bad_request", `"colour"`)
 	n.do("PUT", "/v1/sites/plant-7/policy", bearer(operator), body(`{"policy":{"frame_every":5}}`)).refused(http.StatusBadRequest, "bad_request", "60 to 300")
 	nudged, err := n.conn(t).SubscribeSync(id.NudgeSubject())
 	if err != nil {

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 )
@@ -271,9 +272,7 @@ func (h *hooks) took(ctx context.Context, l *lease, t told) {
 // tell is the record after a webhook was told; the old one stays as it is.
 func (o opened) tell(hook string, health Health) opened {
 	toldNow := make(map[string]Health, len(o.Told)+1)
-	for id, h := range o.Told {
-		toldNow[id] = h
-	}
+	maps.Copy(toldNow, o.Told)
 	if health == "" {
 		delete(toldNow, hook)
 	} else {

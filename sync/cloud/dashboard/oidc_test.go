@@ -101,7 +101,8 @@ func TestSignInByProvider(t *testing.T) {
 		t.Errorf("cookie %q, want it Lax, not for scripts, and sealed", attempt)
 	}
 	p.nonce = to.Query().Get("nonce")
-	held := header("Cookie", strings.SplitN(attempt, ";", 2)[0])
+	sealed, _, _ := strings.Cut(attempt, ";")
+	held := header("Cookie", sealed)
 	back := "/v1/signin/oidc/done?code=good&state=" + to.Query().Get("state")
 	n.do("GET", back).refused(http.StatusUnauthorized, "unauthorized", "begun elsewhere")
 	n.do("GET", back, header("Cookie", "signalbox-cloud-oidc=AAAA")).refused(http.StatusUnauthorized, "unauthorized", "begun elsewhere")
@@ -110,7 +111,7 @@ func TestSignInByProvider(t *testing.T) {
 	if done.status != http.StatusFound || done.header.Get("Location") != "/" {
 		t.Fatalf("status %d to %q: %s", done.status, done.header.Get("Location"), done.body)
 	}
-	session := strings.SplitN(cookieOf(done, "signalbox-cloud"), ";", 2)[0]
+	session, _, _ := strings.Cut(cookieOf(done, "signalbox-cloud"), ";")
 	if s := want[dashboard.Session](n.do("GET", "/v1/session", header("Cookie", session)), http.StatusOK); s.Role != people.Operator || s.Name != "u1" || !s.OIDC {
 		t.Errorf("session %+v", s)
 	}

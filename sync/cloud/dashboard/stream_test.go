@@ -52,13 +52,13 @@ func (n *node) stream(t *testing.T, path string, opts ...option) *stream {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = response.Body.Close() })
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("stream: %s, %s", response.Status, response.Header.Get("Content-Type"))
 	}
 	s := &stream{t, make(chan sse, 1000), make(chan struct{}), cancel}
 	go func() {
 		defer close(s.ended)
-		defer response.Body.Close()
 		lines := bufio.NewScanner(response.Body)
 		lines.Buffer(nil, 16<<20)
 		var e sse

@@ -64,8 +64,14 @@ func healthy(id wire.BoxID, now time.Time) *dashboard.Facts {
 	return &dashboard.Facts{
 		ID: id, Heard: now, Dated: now, Version: "1.2.0", Arch: "linux/arm64", Level: "default", Link: "websocket",
 		Started: now.Add(-time.Hour), Backup: now.Add(-time.Hour),
-		Gauges: []dashboard.Metered{{ID: wire.SessionsOnline, Value: 12}, {ID: wire.RoomsOpen, Value: 3}, {ID: wire.RoomsMembers, Value: 7}, {ID: wire.RelayBits, Value: 800_000},
-			{ID: wire.BoxDiskFreeBytes, Value: 50e9}, {ID: wire.BoxDiskTotalBytes, Value: 100e9}},
+		Gauges: []dashboard.Metered{
+			{ID: wire.SessionsOnline, Value: 12},
+			{ID: wire.RoomsOpen, Value: 3},
+			{ID: wire.RoomsMembers, Value: 7},
+			{ID: wire.RelayBits, Value: 800_000},
+			{ID: wire.BoxDiskFreeBytes, Value: 50e9},
+			{ID: wire.BoxDiskTotalBytes, Value: 100e9},
+		},
 		Totals: []dashboard.Counted{{ID: wire.SessionsOpened, Value: 100}, {ID: wire.RelayBytesToPeers, Value: 1 << 40}},
 		Strip:  func(time.Time) string { return strings.Repeat("g", 288) },
 	}
