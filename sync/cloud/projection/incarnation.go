@@ -91,8 +91,8 @@ func (b *box) retire(nowMs int64) {
 func (b *box) reset() {
 	b.gauges, b.info, b.infoSeq = nil, nil, 0
 	b.alerts = nil
-	b.setRooms(nil)
-	b.roomsSeq = 0
+	b.rooms = &roomList{rooms: map[string]roomState{}, changed: true}
+	b.roomsSeq, b.roomCount = 0, 0
 }
 
 // touch notes that a past incarnation was heard of, and folds the one that was

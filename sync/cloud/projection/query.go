@@ -69,9 +69,9 @@ func (p *Projection) Rooms(id wire.BoxID) (rooms []Room, err error) {
 		if err != nil {
 			return err
 		}
-		for i := range l.rooms {
-			if s := &l.rooms[i]; !s.gone {
-				rooms = append(rooms, Room{s.id, s.members, knownTime(s.createdMs)})
+		for _, id := range slices.Sorted(maps.Keys(l.rooms)) {
+			if s := l.rooms[id]; !s.gone {
+				rooms = append(rooms, Room{id, s.members, knownTime(s.createdMs)})
 			}
 		}
 		return nil
@@ -88,7 +88,7 @@ func (p *Projection) Events(boxes []wire.BoxID, n int) (events []Event, err erro
 			for k, v := c.Seek(r.prefix); bytes.HasPrefix(k, r.prefix); k, v = c.Next() {
 				e, ok := decodeEvent(r.prefix, k, v)
 				if !ok {
-					return errDamaged
+					return ErrDamaged
 				}
 				e.Box = id
 				events = append(events, e)

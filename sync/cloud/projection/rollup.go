@@ -114,7 +114,7 @@ func (p *Projection) Unrolled(limit time.Time, after *Rollup, n int) (all []Roll
 			}
 			var err error
 			if r.Box, err = wire.ParseBoxID(string(k[8:])); err != nil {
-				return errDamaged
+				return ErrDamaged
 			}
 			if r.Data, err = roll(tx, r.Box, r.Hour); err != nil {
 				return err

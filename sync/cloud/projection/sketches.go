@@ -105,19 +105,55 @@ func (b *box) keepSketch(s *sketch) error {
 	return b.putOwn(bucketSketches, b.sketchKey(s), s.record())
 }
 
-// meets compares s with what is kept of its day: covered tells that it says
-// nothing new, replaced are the keys of those that it contains.
+// meets compares s with its relatives of that day: covered tells that it says
+// nothing new, replaced are the keys of those that it contains. It looks only
+// where relatives lie: a box may send very many others.
 func (b *box) meets(s *sketch) (covered bool, replaced [][]byte, err error) {
-	day := s.hour - s.hour%24
-	err = b.eachSketch(day, day+24, func(key []byte, have sketch) {
+	meet := func(key []byte, have sketch) {
 		switch {
 		case s.within(&have):
 			covered = true
 		case have.within(s):
 			replaced = append(replaced, bytes.Clone(key))
 		}
-	})
-	return covered, replaced, err
+	}
+	day := sketch{hour: s.hour - s.hour%24, day: true, id: s.id, incarnation: s.incarnation}
+	key := b.sketchKey(&day)
+	parts, err := b.relatives(key[:len(key)-8], meet)
+	if err != nil {
+		return false, nil, err
+	}
+	hour := sketch{hour: s.hour, id: s.id, incarnation: s.incarnation}
+	for range 24 {
+		if _, err := b.relatives(b.sketchKey(&hour), meet); err != nil {
+			return false, nil, err
+		}
+		if hour.hour++; !s.day {
+			break
+		}
+	}
+	if s.day && parts-len(replaced) >= maxParts {
+		covered = true
+		b.dropped++
+	}
+	return covered, replaced, nil
+}
+
+// maxParts is how many parts of one day are told apart: hours of it, at most.
+const maxParts = 24
+
+// relatives calls with the sketches whose keys begin so, and counts them.
+func (b *box) relatives(prefix []byte, with func(key []byte, s sketch)) (n int, err error) {
+	c := b.tx.bucket(bucketSketches).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		s, err := parseSketch(k[len(b.key)+1:], v)
+		if err != nil {
+			return n, err
+		}
+		n++
+		with(k, s)
+	}
+	return n, nil
 }
 
 // within tells whether other, of the same day, contains all that s does.
