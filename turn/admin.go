@@ -11,9 +11,8 @@ import (
 
 // End ends one allocation, before any further request of its client: its relayed
 // address is closed, its permissions and channels are gone, and what the client
-// sends next gets 437. It reports false
-// when there is no such allocation. It may be called at any time from any
-// goroutine.
+// sends next gets 437. It reports false when there is no such allocation. It may
+// be called at any time from any goroutine.
 func (s *Server) End(id uint64) bool {
 	a := s.registry.byID(id)
 	return a != nil && s.end(a)

@@ -42,42 +42,64 @@ func (g *gate) checkAllocate() refusal {
 
 // wanted are the relayed addresses that an Allocate asks for.
 type wanted struct {
-	addr    netip.Addr // the local address of the first
-	second  netip.Addr // of an additional IPv6 one; invalid if none is to be had
-	missing refusal    // why there is no additional one although it was asked for
+	addr    netip.Addr   // the local address of the first
+	second  netip.Addr   // of an additional IPv6 one; invalid if none is to be had
+	missing addressError // which one of the two is not to be had although both were asked for
 	pairing pairing
 	claimed *reservationToken
 }
 
 // families reads REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY (RFC
-// 8656 §7.2) and finds addresses of the box for them. Without either, the
-// relayed address is the one that the client spoke to.
+// 8656 §7.2) and finds addresses of the box for them.
 func (g *gate) families() (want wanted, _ refusal) {
 	requested, ok := familyAsked(&g.message, stun.AttrRequestedAddressFamily)
-	additional, ok2 := familyAsked(&g.message, attrAdditionalAddressFamily)
+	additional, ok2 := familyAsked(&g.message, additionalFamily(&g.message))
 	if !ok || !ok2 || additional != 0 && additional != familyIPv6 || requested != 0 && additional != 0 {
 		return want, stun.CodeBadRequest
 	}
 	local := g.request.link.local().Addr()
-	want.addr = local
+	v4, v6 := g.server.relayAddr(local, netip.Addr.Is4), g.server.relayAddr(local, netip.Addr.Is6)
 	switch {
 	case additional != 0:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
-		want.second = g.server.relayAddr(local, netip.Addr.Is6)
-		if !want.second.IsValid() {
-			want.missing = stun.CodeAddrFamilyNotSupported
-		}
+		want.both(v4, v6)
 	case requested == familyIPv4:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
+		want.addr = v4
 	case requested == familyIPv6:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is6)
-	case requested != 0:
-		want.addr = netip.Addr{}
+		want.addr = v6
+	case requested == 0:
+		// None means IPv4, whatever the client speaks to the relay: there all
+		// callers can meet. On a box without IPv4 the RFC wants 440, which
+		// would leave browsers nothing, for they never ask for a family and
+		// take what they get.
+		if want.addr = v4; !v4.IsValid() {
+			want.addr = v6
+		}
 	}
 	if !want.addr.IsValid() {
 		return want, stun.CodeAddrFamilyNotSupported
 	}
 	return want, 0
+}
+
+// additionalFamily is the attribute by which m would ask for a second family.
+func additionalFamily(m *stun.Message) stun.AttrType {
+	if m.Contains(attrAdditionalAddressFamily) {
+		return attrAdditionalAddressFamily
+	}
+	return attrCoturnAdditionalFamily
+}
+
+// both takes an address of each family. Of one that is not to be had the client
+// is told, and it gets the other (RFC 8656 §7.2).
+func (w *wanted) both(v4, v6 netip.Addr) {
+	switch {
+	case !v4.IsValid():
+		w.addr, w.missing = v6, addressError{familyIPv4, stun.CodeAddrFamilyNotSupported}
+	case !v6.IsValid():
+		w.addr, w.missing = v4, addressError{familyIPv6, stun.CodeAddrFamilyNotSupported}
+	default:
+		w.addr, w.second = v4, v6
+	}
 }
 
 // pairing reads EVEN-PORT and RESERVATION-TOKEN, which do not go with some of
@@ -86,7 +108,7 @@ func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 	even, wantsEven, evenOK := fixed(&g.message, stun.AttrEvenPort, 1)
 	claim, claims, claimOK := fixed(&g.message, stun.AttrReservationToken, len(reservationToken{}))
 	pair := wantsEven && evenOK && even[0]&0x80 != 0
-	both := g.message.Contains(attrAdditionalAddressFamily)
+	both := g.message.Contains(additionalFamily(&g.message))
 	switch {
 	case !evenOK, !claimOK, wantsEven && claims, pair && both,
 		claims && (both || g.message.Contains(stun.AttrRequestedAddressFamily)):
@@ -105,6 +127,9 @@ func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 // prepare makes the allocation of the request at hand: quota, ports, sockets.
 func (g *gate) prepare(want wanted) refusal {
 	r, s := &g.request, g.server
+	if want.pairing == portPair && !s.ports.mayReserve(r.user, s.config.MaxAllocationsPerUser, s.config.MaxAllocations) {
+		return stun.CodeAllocQuotaReached
+	}
 	grant, code := s.quotas.admit(r.user, r.from.Addr())
 	if code != 0 {
 		return code
@@ -130,7 +155,9 @@ func (g *gate) prepare(want wanted) refusal {
 		}
 		return stun.CodeInsufficientCapacity
 	}
-	s.registry.add(a)
+	if other := s.registry.add(a); other != nil {
+		s.failures.Warn("relayed address of another allocation replaced", "alloc", other.allocation.id, "remote", r.from, "user", r.user)
+	}
 	r.allocation, r.fresh = a, true
 	return 0
 }
@@ -143,6 +170,11 @@ func (g *gate) bind(a *allocation, want wanted) error {
 	if want.claimed != nil {
 		port, err = ports.claim(*want.claimed, a.user)
 	} else {
+		port, next, err = ports.listen(want.addr, want.pairing)
+	}
+	if err != nil && want.second.IsValid() {
+		a.missing = addressError{familyIPv4, stun.CodeInsufficientCapacity}
+		want.addr, want.second = want.second, netip.Addr{}
 		port, next, err = ports.listen(want.addr, want.pairing)
 	}
 	if err != nil {
@@ -158,7 +190,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 		if second, _, err := ports.listen(want.second, anyPort); err == nil {
 			a.add(second)
 		} else {
-			a.missing = stun.CodeInsufficientCapacity
+			a.missing = addressError{familyIPv6, stun.CodeInsufficientCapacity}
 		}
 	}
 	a.conn = &relayConn{allocation: a, closed: make(chan struct{})}
@@ -169,7 +201,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 func (a *allocation) add(port relayPort) {
 	a.relays[family(port.at.Addr())] = &relay{
 		allocation: a, socket: port.socket, local: port.at,
-		relayed: netip.AddrPortFrom(advertise(a.server.config.External, port.at.Addr()), port.at.Port()),
+		relayed: a.server.ports.advertise(port.at),
 	}
 }
 

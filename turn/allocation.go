@@ -45,9 +45,8 @@ type allocation struct {
 	// relays are by family, IPv4 first; one may be nil. They are set before
 	// anyone knows the allocation.
 	relays [2]*relay
-	// missing is why there is no address of the additional family, 0 if none
-	// was asked for or there is one.
-	missing refusal
+	// missing is why there is only one address although two were asked for.
+	missing addressError
 	owner   atomic.Pointer[identity] // who made it, or has refreshed it since
 
 	peers

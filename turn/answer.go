@@ -10,11 +10,14 @@ import (
 const maxUsername = 508
 
 // answerBinding answers a STUN Binding request (RFC 8489 §2). It needs no
-// credentials, and its answer is little larger than the request.
+// credentials, and its answer is little larger than the request; that of an
+// error is, and is limited as a challenge is.
 func (g *gate) answerBinding() {
 	from := g.request.from
-	if len(unknownAttributes(&g.message)) > 0 {
-		g.refuse(stun.CodeUnknownAttribute)
+	if g.request.unknown = unknownAttributes(&g.message); len(g.request.unknown) > 0 {
+		if g.mayReflect() {
+			g.refuse(stun.CodeUnknownAttribute)
+		}
 		return
 	}
 	setters := []stun.Setter{
@@ -41,7 +44,8 @@ func (g *gate) authenticate(now time.Time) refusal {
 	if username.GetFrom(m) != nil || realm.GetFrom(m) != nil || nonce.GetFrom(m) != nil || len(username) > maxUsername {
 		return stun.CodeBadRequest
 	}
-	if !g.server.nonces.valid(nonce.String(), r.from, now) {
+	var fresh bool
+	if r.reached, fresh = g.server.nonces.check(nonce.String(), r.from, now); !fresh {
 		return stun.CodeStaleNonce
 	}
 	var held *identity
@@ -68,16 +72,25 @@ func (g *gate) mayOutlive(user string) bool {
 		r.allocation != nil && r.allocation.user == user
 }
 
-// challenge refuses a request that is not authenticated. Over UDP its source
-// may be forged, so the answers are limited per source. Those to requests that
-// are not signed have been counted before they got here.
+// challenge refuses a request that is not authenticated. Those that are not
+// signed have been counted before they got here. One with a nonce that has
+// become too old is not counted: it comes from where it says, and who forges its
+// source for other requests must not be able to cut it off.
 func (g *gate) challenge(code refusal) {
-	if g.request.link.transport() == transportUDP && g.message.Contains(stun.AttrMessageIntegrity) &&
-		!g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
-		g.server.drop(dropChallengeRate)
-		return
+	stale := code == stun.CodeStaleNonce && g.request.reached
+	if stale || !g.message.Contains(stun.AttrMessageIntegrity) || g.mayReflect() {
+		g.refuse(code)
 	}
-	g.refuse(code)
+}
+
+// mayReflect says whether a request whose source may be forged, as any over UDP,
+// may be answered now with more than it has brought. It counts a drop if not.
+func (g *gate) mayReflect() bool {
+	if g.request.link.transport() != transportUDP || g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
+		return true
+	}
+	g.server.drop(dropChallengeRate)
+	return false
 }
 
 // refuse answers the request at hand with an error, signed if the client has
@@ -95,7 +108,7 @@ func (g *gate) refuse(code refusal) {
 		setters = append(setters, stun.NewRealm(g.server.config.Realm),
 			stun.NewNonce(g.server.nonces.issue(r.from, time.Now())))
 	case stun.CodeUnknownAttribute:
-		setters = append(setters, unknownAttributes(&g.message))
+		setters = append(setters, r.unknown)
 	}
 	if r.key != nil {
 		setters = append(setters, stun.MessageIntegrity(r.key))

@@ -101,12 +101,15 @@ func (r relayedAddress) AddTo(m *stun.Message) error {
 	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORRelayedAddress)
 }
 
-// addressError writes the ADDRESS-ERROR-CODE of an additional IPv6 address that
-// could not be had (RFC 8656 §18.12).
-type addressError stun.ErrorCode
+// addressError is the family of two that was not to be had, and why: an
+// ADDRESS-ERROR-CODE (RFC 8656 §18.12). Without a code there is none.
+type addressError struct {
+	family byte
+	code   refusal
+}
 
 func (e addressError) AddTo(m *stun.Message) error {
-	m.Add(attrAddressErrorCode, []byte{familyIPv6, 0, byte(e / 100), byte(e % 100)})
+	m.Add(attrAddressErrorCode, []byte{e.family, 0, byte(e.code / 100), byte(e.code % 100)})
 	return nil
 }
 
@@ -192,8 +195,8 @@ func (a *allocation) extras() (more []stun.Setter) {
 	if a.relays[0] != nil && a.relays[1] != nil {
 		more = append(more, relayedAddress(a.relays[1].relayed))
 	}
-	if a.missing != 0 {
-		more = append(more, addressError(a.missing))
+	if a.missing.code != 0 {
+		more = append(more, a.missing)
 	}
 	if a.token != nil {
 		more = append(more, stun.RawAttribute{Type: stun.AttrReservationToken, Value: a.token[:]})

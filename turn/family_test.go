@@ -1,7 +1,9 @@
 package turn_test
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,8 +14,9 @@ import (
 )
 
 const (
-	additionalFamily stun.AttrType = 0x8000
-	addressErrorCode stun.AttrType = 0x8001
+	additionalFamily       stun.AttrType = 0x8000
+	coturnAdditionalFamily stun.AttrType = 0x8032 // of its client
+	addressErrorCode       stun.AttrType = 0x8001
 )
 
 // bothFamilies serves on loopback addresses of both.
@@ -46,6 +49,72 @@ func TestRequestedFamily(t *testing.T) {
 	}
 }
 
+// Who asks for no family gets IPv4 by whatever way it came (RFC 8656 §7.2), so
+// that callers of both families meet; where there is no IPv4 it gets IPv6.
+func TestNoFamilyRequested(t *testing.T) {
+	server := bothFamilies(t)
+	served, _ := server.Addrs()
+	for _, from := range served {
+		for _, network := range transports {
+			c := turntest.Dial(t, network, from)
+			want(t, network+" from "+from.String(), c.Allocate().Addr(), netip.MustParseAddr("127.0.0.1"))
+		}
+	}
+	a, b := turntest.Dial(t, "udp", served[0]), turntest.Dial(t, "udp", served[1])
+	relayedA, relayedB := a.Allocate(), b.Allocate()
+	want(t, "permission", b.Permit(relayedA), 0)
+	want(t, "channel", a.Bind(0x4000, relayedB), 0)
+	a.SendChannel(0x4000, []byte("hello"))
+	want(t, "at b", receive(t, b), turntest.Datagram{Peer: relayedA, Data: "hello"})
+
+	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
+	want(t, "without IPv4", turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).Allocate().Addr(), netip.IPv6Loopback())
+}
+
+// Of two families one is better than none: the client gets it, and hears why
+// the other one is not to be had (RFC 8656 §7.2, §18.12).
+func TestOneFamilyOfTwo(t *testing.T) {
+	server := bothFamilies(t)
+	both := raw(additionalFamily, 2, 0, 0, 0)
+	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
+	full := turntest.Start(t, func(c *turn.Config) {
+		c.Listen, c.RelayPorts = []string{"127.0.0.1:0", "[::1]:0"}, turn.PortRange{First: 20980, Last: 20980}
+	})
+	inIPv4, inIPv6 := raw(stun.AttrRequestedAddressFamily, 1, 0, 0, 0), raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0)
+	for _, test := range []struct {
+		what   string
+		server *turn.Server
+		taken  []stun.Setter // what takes the only port of a family
+		addr   string
+		failed string // the value of ADDRESS-ERROR-CODE
+	}{
+		{"both", server, nil, "127.0.0.1 ::1", ""},
+		{"no IPv4", onlyIPv6, nil, "::1", "\x01\x00\x04\x28"},
+		{"IPv4 used up", full, []stun.Setter{inIPv4}, "::1", "\x01\x00\x05\x08"},
+		{"IPv6 used up", full, []stun.Setter{inIPv6}, "127.0.0.1", "\x02\x00\x05\x08"},
+	} {
+		other := turntest.Dial(t, "udp", turntest.Addr(test.server))
+		if test.taken != nil {
+			other.Allocate(test.taken...)
+		}
+		c := turntest.Dial(t, "udp", turntest.Addr(test.server))
+		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, both)
+		want(t, test.what, turntest.Code(m), 0)
+		addrs, failed := relayedAddrs(t, m)
+		want(t, test.what, strings.Trim(fmt.Sprint(addrs), "[]"), test.addr)
+		want(t, test.what, string(failed), test.failed)
+		want(t, "end", c.Refresh(0), 0)
+		if test.taken != nil {
+			want(t, "end", other.Refresh(0), 0)
+		}
+		turntest.Until(t, "free ports", func() bool { return test.server.Stats().Allocations == 0 })
+	}
+	turntest.Dial(t, "udp", turntest.Addr(full)).Allocate(inIPv4)
+	turntest.Dial(t, "udp", turntest.Addr(full)).Allocate(inIPv6)
+	c := turntest.Dial(t, "udp", turntest.Addr(full))
+	want(t, "both used up", turntest.Code(c.Request(stun.MethodAllocate, turntest.UDPTransport, both)), 508)
+}
+
 // relayedAddrs are all of a response, and the value of ADDRESS-ERROR-CODE.
 func relayedAddrs(t *testing.T, m *stun.Message) (addrs []netip.Addr, failed []byte) {
 	t.Helper()
@@ -71,9 +140,9 @@ func relayedAddrs(t *testing.T, m *stun.Message) (addrs []netip.Addr, failed []b
 func TestAdditionalFamily(t *testing.T) {
 	server := bothFamilies(t)
 	v4, v6 := echo(t, "127.0.0.1:0"), echo(t, "[::1]:0")
-	for _, network := range transports {
+	for network, attribute := range map[string]stun.AttrType{"udp": additionalFamily, "tcp": coturnAdditionalFamily} {
 		c := turntest.Dial(t, network, turntest.Addr(server))
-		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
+		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, raw(attribute, 2, 0, 0, 0))
 		want(t, "code", turntest.Code(m), 0)
 		if err := c.Key().Check(m); err != nil {
 			t.Errorf("response not signed right: %v", err)
@@ -132,7 +201,7 @@ func TestCallersOfDifferentFamilies(t *testing.T) {
 	served, _ := server.Addrs()
 	a, b := turntest.Dial(t, "udp", served[0]), turntest.Dial(t, "tcp", served[1])
 	relayedA := a.Allocate(raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0))
-	relayedB := b.Allocate()
+	relayedB := b.Allocate(raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0))
 	want(t, "permission", b.Permit(relayedA), 0)
 	want(t, "channel", a.Bind(0x4000, relayedB), 0)
 	a.SendChannel(0x4000, []byte("hello"))

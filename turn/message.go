@@ -13,6 +13,9 @@ import (
 const (
 	attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 §18.11
 	attrAddressErrorCode        stun.AttrType = 0x8001 // RFC 8656 §18.12
+	// attrCoturnAdditionalFamily is the number that coturn gave to
+	// ADDITIONAL-ADDRESS-FAMILY before there was one. Its client sends no other.
+	attrCoturnAdditionalFamily stun.AttrType = 0x8032
 )
 
 // protocolUDP is the REQUESTED-TRANSPORT that is served (RFC 8656 §18.6).
@@ -33,11 +36,20 @@ var known = []stun.AttrType{
 	stun.AttrReservationToken, stun.AttrDontFragment,
 }
 
+// maxUnknown is how many attributes a 420 names. Clients that exist send one or
+// two that are not understood, so eight leaves nothing out that matters; but a
+// message has room for hundreds, each to be compared with all before, and this
+// is done for requests that nobody has signed.
+const maxUnknown = 8
+
 // unknownAttributes lists the comprehension-required attributes of m that are
-// not understood.
+// not understood, the first maxUnknown of them.
 func unknownAttributes(m *stun.Message) stun.UnknownAttributes {
 	var unknown stun.UnknownAttributes
 	for _, a := range m.Attributes {
+		if len(unknown) == maxUnknown {
+			break
+		}
 		if a.Type.Required() && !slices.Contains(known, a.Type) && !slices.Contains(unknown, a.Type) {
 			unknown = append(unknown, a.Type)
 		}

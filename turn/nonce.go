@@ -38,17 +38,19 @@ func (n *nonces) issue(client netip.AddrPort, now time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(n.seal(b, client))
 }
 
-// valid says whether nonce was issued to client and has not expired. A jump of
-// the clock makes nonces stale, which costs the client one round trip.
-func (n *nonces) valid(nonce string, client netip.AddrPort, now time.Time) bool {
+// check says whether nonce was issued to client, and whether that was not too
+// long ago. Nobody else can have one that is genuine, however old it is. A jump
+// of the clock makes nonces stale, which costs the client one round trip.
+func (n *nonces) check(nonce string, client netip.AddrPort, now time.Time) (genuine, fresh bool) {
 	got, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil || len(got) != nonceTime+nonceMAC {
-		return false
+		return false, false
 	}
 	issued := make([]byte, nonceTime, nonceTime+sha256.Size)
 	copy(issued, got)
 	age := now.Unix() - int64(binary.BigEndian.Uint32(issued))
-	return hmac.Equal(got, n.seal(issued, client)) && age >= -60 && age <= int64(nonceLifetime/time.Second)
+	genuine = hmac.Equal(got, n.seal(issued, client))
+	return genuine, genuine && age >= -60 && age <= int64(nonceLifetime/time.Second)
 }
 
 func (n *nonces) seal(issued []byte, client netip.AddrPort) []byte {

@@ -62,7 +62,8 @@ func within(inner, outer netip.Prefix) bool {
 //
 // An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
 // with ports or users counts for those alone. All methods may be called
-// concurrently; those that ask take no lock.
+// concurrently; those that ask take no lock but that of relayedAddrs, for an
+// address that nothing has been said about since the last change.
 type policy struct {
 	relayed relayedAddrs
 
@@ -74,7 +75,7 @@ type policy struct {
 type rulebook struct {
 	generation  uint64 // grows with every change
 	allow, deny []PeerRule
-	external    []External
+	external    externals
 	site        *site
 }
 
@@ -111,11 +112,6 @@ func (p *policy) change(edit func(*rulebook)) (before *rulebook) {
 // setSite replaces what is attached and returns what was before.
 func (p *policy) setSite(s *site) (before *site) {
 	return p.change(func(b *rulebook) { b.site = s }).site
-}
-
-// setExternal replaces the addresses of NATs in front of the box.
-func (p *policy) setExternal(external []External) {
-	p.change(func(b *rulebook) { b.external = external })
 }
 
 // SetPeerRules replaces allow_peers and deny_peers while the relay runs. Live
@@ -157,7 +153,7 @@ func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
 		return v
 	}
 	addr := peer.Addr()
-	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback()}
+	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback() || p.relayed.hasRelayed(addr)}
 	refusesSome, allowsSome := b.refuses(user, addr, somePort), b.allowsHost(user, addr, somePort)
 	switch {
 	case b.refuses(user, addr, everyPort):
@@ -259,7 +255,7 @@ func (b *rulebook) guards(user string, addr netip.Addr, at portsAsked) bool {
 
 // isOwn says whether addr is the box itself, or leads to it.
 func (b *rulebook) isOwn(addr netip.Addr) bool {
-	return b.site.own[addr] || slices.ContainsFunc(b.external, func(e External) bool { return e.Public == addr })
+	return b.site.own[addr] || b.external.includes(addr)
 }
 
 // opens says whether an entry of allow_peers within guarded covers addr.

@@ -20,19 +20,21 @@ const (
 	// bindTries is how many ports are tried that look free and turn out to
 	// be another program's.
 	bindTries = 64
-	// reservationLifetime is how long the second port of a pair is kept
-	// (RFC 8656 §7.2 asks for at least 30 s).
+	// reservationLifetime is how long the second port of a pair is kept,
+	// whatever becomes of the first (RFC 8656 §7.2 asks for at least 30 s).
 	reservationLifetime = 30 * time.Second
 )
 
 // ports hands out the relay ports of each local address, at random among the
-// free ones (RFC 6056), however full the range is.
+// free ones (RFC 6056), however full the range is. Local addresses behind one
+// address of a NAT share the ports of that: to clients they are the same.
 type ports struct {
-	within PortRange
-	bind   func(netip.AddrPort) (*udpio.Socket, error)
+	within   PortRange
+	external externals
+	bind     func(netip.AddrPort) (*udpio.Socket, error)
 
 	mu       sync.Mutex
-	used     map[netip.Addr]*portSet
+	used     map[netip.Addr]*portSet // by the address that is handed out
 	reserved map[reservationToken]reservation
 }
 
@@ -52,9 +54,9 @@ type reservation struct {
 	expires time.Time
 }
 
-func newPorts(within PortRange, c *udpio.Counters) *ports {
+func newPorts(within PortRange, external externals, c *udpio.Counters) *ports {
 	return &ports{
-		within: within, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
+		within: within, external: external, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
 		bind: func(at netip.AddrPort) (*udpio.Socket, error) {
 			return udpio.Listen(at, udpio.Options{ReceiveBuffer: relayBuffer, SendBuffer: relayBuffer, Counters: c})
 		},
@@ -110,23 +112,49 @@ func (p *ports) bindBoth(at netip.AddrPort, want pairing) (first, next relayPort
 func (p *ports) take(addr netip.Addr, want pairing) (netip.AddrPort, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	set := p.used[addr]
+	port, ok := p.setOf(addr).draw(want)
+	return netip.AddrPortFrom(addr, port), ok
+}
+
+// advertise is how a port is handed out to clients.
+func (p *ports) advertise(at netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(p.external.advertise(at.Addr()), at.Port())
+}
+
+// setOf are the ports that a local address has a share in.
+func (p *ports) setOf(local netip.Addr) *portSet {
+	public := p.external.advertise(local)
+	set := p.used[public]
 	if set == nil {
 		set = newPortSet(p.within)
-		p.used[addr] = set
+		p.used[public] = set
 	}
-	port, ok := set.draw(want)
-	return netip.AddrPortFrom(addr, port), ok
+	return set
 }
 
 // release frees what take marked.
 func (p *ports) release(at netip.AddrPort, want pairing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used[at.Addr()].set(at.Port(), false)
+	p.setOf(at.Addr()).set(at.Port(), false)
 	if want == portPair {
-		p.used[at.Addr()].set(at.Port()+1, false)
+		p.setOf(at.Addr()).set(at.Port()+1, false)
 	}
+}
+
+// mayReserve says whether user may have one more port reserved: no more than the
+// user, or everybody, may have of allocations. Reservations outlive those they
+// were made with, so that somebody could collect ports by allocating and letting go.
+func (p *ports) mayReserve(user string, mostPerUser, most int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	users := 0
+	for _, r := range p.reserved {
+		if r.user == user {
+			users++
+		}
+	}
+	return users < mostPerUser && len(p.reserved) < most
 }
 
 // reserve keeps a port for user's next allocation.
@@ -148,33 +176,29 @@ func (p *ports) claim(token reservationToken, user string) (relayPort, error) {
 	return r.relayPort, nil
 }
 
-// free takes back the port that was reserved with an allocation and not claimed
-// before its end: nobody collects ports by allocating and letting go.
-func (p *ports) free(a *allocation) {
-	if a.token == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.forgetLocked(*a.token)
-}
-
-func (p *ports) forgetLocked(token reservationToken) {
-	if r, ok := p.reserved[token]; ok {
-		delete(p.reserved, token)
-		r.socket.Close()
-		p.used[r.at.Addr()].set(r.at.Port(), false)
-	}
-}
-
-// expire ends the reservations whose time is over by now. Those of allocations
-// that have ended are gone already.
+// expire ends the reservations whose time is over by now.
 func (p *ports) expire(now time.Time) {
+	p.unreserve(func(r reservation) bool { return now.After(r.expires) })
+}
+
+// leave ends the reservations on an address that is no longer served.
+func (p *ports) leave(addr netip.Addr) {
+	p.unreserve(func(r reservation) bool { return r.at.Addr() == addr })
+}
+
+// close ends all reservations.
+func (p *ports) close() {
+	p.unreserve(func(reservation) bool { return true })
+}
+
+func (p *ports) unreserve(over func(reservation) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for token, r := range p.reserved {
-		if now.After(r.expires) {
-			p.forgetLocked(token)
+		if over(r) {
+			delete(p.reserved, token)
+			r.socket.Close()
+			p.setOf(r.at.Addr()).set(r.at.Port(), false)
 		}
 	}
 }

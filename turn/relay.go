@@ -79,7 +79,6 @@ func (r *relayConn) Close() error {
 				relay.end()
 			}
 		}
-		a.server.ports.free(a)
 		if r.begun {
 			a.gate.relays.Done()
 		}

@@ -33,7 +33,9 @@ type request struct {
 	id     [stun.TransactionIDSize]byte
 	retry  bool // it has been given to pion before, with a nonce that was too old
 
-	identity *identity // nil until the request has proven to come from user
+	unknown  stun.UnknownAttributes // what a 420 is about
+	reached  bool                   // it has a nonce, of whatever age, that was issued to from
+	identity *identity              // nil until the request has proven to come from user
 	username string
 	user     string
 	key      []byte // nil until the request has proven to come from user
@@ -84,7 +86,7 @@ func (g *gate) endRelay() {
 // check holds an authenticated request against the RFC, the policy and the
 // quotas.
 func (g *gate) check() refusal {
-	if len(unknownAttributes(&g.message)) > 0 {
+	if g.request.unknown = unknownAttributes(&g.message); len(g.request.unknown) > 0 {
 		return stun.CodeUnknownAttribute
 	}
 	if g.request.method == stun.MethodAllocate {

@@ -190,7 +190,9 @@ func TestGeneration(t *testing.T) {
 		{"allowed instead", func() { p.change(func(b *rulebook) { b.allow = rules("192.168.1.0/24") }) }, true},
 		{"denied", func() { p.change(func(b *rulebook) { b.deny = rules("192.168.1.77/32") }) }, false},
 		{"denied for others only", func() { p.change(func(b *rulebook) { b.deny = rules("192.168.1.77/32 user robot") }) }, true},
-		{"an address of the box", func() { p.setExternal([]External{{Public: peer.Addr()}}) }, false},
+		{"an address of the box", func() {
+			p.setSite(newSite([]iface{{name: "eth0", up: true, prefixes: prefixes("192.168.1.77/24")}}, interfaceFilter{}))
+		}, false},
 	} {
 		before := p.book.Load().generation
 		step.change()

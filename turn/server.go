@@ -10,6 +10,7 @@
 package turn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,12 +91,12 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		registry:   newRegistry(),
 		quotas:     newQuotas(cfg),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
-		lobby:      newLobby(),
+		lobby:      newLobby(cfg.MaxHandshakes, cfg.MaxHandshakesPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),
 	}
-	s.ports = newPorts(cfg.RelayPorts, &s.counters.sockets)
+	s.ports = newPorts(cfg.RelayPorts, cfg.External, &s.counters.sockets)
 	s.batches.New = func() any { return udpio.NewBatch(&s.counters.sockets, streamBatch) }
 	if err := s.bind(); err != nil {
 		s.Close()
@@ -180,6 +181,7 @@ func (s *Server) Close() {
 			loop.Close()
 		}
 		s.conns.stop()
+		s.ports.close()
 	})
 }
 
@@ -199,21 +201,23 @@ func (s *Server) Addrs() (udp, tcp []netip.AddrPort) {
 
 // relayAddr is an address to relay on for a client that speaks to local: that
 // one if it is of the wanted family, else one that is served, best on the same
-// interface; invalid for none. Loopback goes with loopback.
+// interface; invalid for none. Loopback goes with loopback. A link-local address,
+// to which a client may come by a port of Share, is of no use to a peer.
 func (s *Server) relayAddr(local netip.Addr, is func(netip.Addr) bool) netip.Addr {
-	if is(local) {
+	if is(local) && !local.IsLinkLocalUnicast() {
 		return local
 	}
 	at := s.policy.site()
+	same := cmp.Or(at.interfaces[local], local.Zone()) // a zone is the name of an interface
 	var best netip.Addr
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.services {
 		addr := one.at.Addr()
-		if !is(addr) || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
+		if !is(addr) || addr.IsLinkLocalUnicast() || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
 			continue
 		}
-		if !best.IsValid() || at.interfaces[addr] == at.interfaces[local] && at.interfaces[best] != at.interfaces[local] {
+		if !best.IsValid() || at.interfaces[addr] == same && at.interfaces[best] != same {
 			best = addr
 		}
 	}

@@ -177,6 +177,7 @@ func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool)
 	for _, x := range s.giveUp(at, now) {
 		s.log.Info("address no longer served", "component", "turn", "conn", x.at)
 		x.stop()
+		s.ports.leave(x.at.Addr()) // first, so that none is claimed after
 		s.endOn(x.at.Addr())
 	}
 	return opened, again

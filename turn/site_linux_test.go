@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v2"
+
 	"signalbox/internal/netlab"
 	"signalbox/turn"
 	"signalbox/turn/turntest"
@@ -41,17 +43,19 @@ func TestTwoSites(t *testing.T) {
 	}
 
 	for _, version := range []struct {
-		name string
-		addr func(*netlab.Host) netip.Addr
-		side netip.Addr
+		name   string
+		family byte
+		addr   func(*netlab.Host) netip.Addr
+		side   netip.Addr
 	}{
-		{"ipv4", (*netlab.Host).IPv4, plantSide.IPv4()},
-		{"ipv6", (*netlab.Host).IPv6, plantSide.IPv6()},
+		{"ipv4", 1, (*netlab.Host).IPv4, plantSide.IPv4()},
+		{"ipv6", 2, (*netlab.Host).IPv6, plantSide.IPv6()},
 	} {
 		t.Run(version.name, func(t *testing.T) {
 			a := dialFrom(t, tablet, "udp", netip.AddrPortFrom(version.addr(box), 3478).String())
 			b := dialFrom(t, robot, "tcp", netip.AddrPortFrom(version.side, 3478).String())
-			relayedA, relayedB := a.Allocate(), b.Allocate()
+			family := raw(stun.AttrRequestedAddressFamily, version.family, 0, 0, 0)
+			relayedA, relayedB := a.Allocate(family), b.Allocate(family)
 			want(t, "relayed on the side of the tablet", relayedA.Addr(), version.addr(box))
 			want(t, "relayed on the side of the robot", relayedB.Addr(), version.side)
 			want(t, "permission", b.Permit(relayedA), 0)
@@ -131,14 +135,61 @@ func TestNetworkComesAndGoes(t *testing.T) {
 	}
 	hello("hello")
 
+	// The robot is reached by IPv6, and relayed at the address that will go.
+	c := dialFrom(t, robot, "udp", netip.AddrPortFrom(link.IPv6(), 3478).String())
+	relayedC := c.Allocate()
+	want(t, "relayed on", relayedC.Addr(), link.IPv4())
+	want(t, "permission", c.Permit(relayedA), 0)
+	want(t, "channel", a.Bind(0x4001, relayedC), 0)
+
 	address := netip.PrefixFrom(link.IPv4(), 24).String()
 	link.DelAddr(address)
 	turntest.Until(t, "refusal without the network", func() bool { return a.Permit(robotPeer) == 403 })
+	a.SendChannel(0x4001, []byte("meanwhile"))
+	want(t, "at the robot", receive(t, c), turntest.Datagram{Peer: relayedA, Data: "meanwhile"})
+	want(t, "permission without the address", a.Permit(relayedC), 0)
 	link.AddAddr(address)
 	turntest.Until(t, "permission with it", func() bool { return a.Permit(robotPeer) == 0 })
 	hello("after a moment without the address")
 	link.Remove()
 	turntest.Until(t, "refusal after the cable was pulled", func() bool { return a.Permit(robotPeer) == 403 })
+}
+
+// The interfaces that are named are the site, or all but those: the relay serves
+// there, and only there, and reaches the networks of those alone.
+func TestInterfacesOfTheSite(t *testing.T) {
+	for _, test := range []struct {
+		what      string
+		configure func(*turn.Config)
+	}{
+		{"allowed", func(c *turn.Config) { c.Interfaces = []string{"plant*"} }},
+		{"denied", func(c *turn.Config) { c.IgnoreInterfaces = []string{"eth*"} }},
+		{"both", func(c *turn.Config) { c.Interfaces, c.IgnoreInterfaces = []string{"plant*", "eth0"}, []string{"eth*"} }},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			lab := netlab.New(t, "box", "tablet")
+			box, robot := lab.Host("box"), lab.Host("robot")
+			plant := lab.Segment("plant", "10.78.1.0/24", "fd78::/64")
+			side := box.AttachAs("plant7", plant)
+			robot.Attach(plant)
+			cfg := turn.Default()
+			test.configure(&cfg)
+			served := startBox(t, box, cfg)
+			for addr, want := range map[netip.Addr]bool{
+				side.IPv4(): true, side.IPv6(): true, netip.MustParseAddr("127.0.0.1"): true,
+				box.IPv4(): false, box.IPv6(): false,
+			} {
+				if got := slices.Contains(served, netip.AddrPortFrom(addr, 3478)); got != want {
+					t.Errorf("%v is served: %v, want %v", addr, got, want)
+				}
+			}
+			c := dialFrom(t, robot, "udp", netip.AddrPortFrom(side.IPv4(), 3478).String())
+			want(t, "relayed on", c.Allocate().Addr(), side.IPv4())
+			want(t, "a host of the site", c.Permit(netip.AddrPortFrom(netip.MustParseAddr("10.78.1.99"), 5000)), 0)
+			want(t, "a host of the other network", c.Permit(netip.AddrPortFrom(lab.Host("tablet").IPv4(), 5000)), 403)
+			want(t, "the box at its other address", c.Permit(netip.AddrPortFrom(box.IPv4(), 22)), 403)
+		})
+	}
 }
 
 // Two callers meet inside the relay when a firewall leaves the clients' port

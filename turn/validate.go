@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,11 @@ func (c Config) Validate() error {
 	}
 	checkListen("listen", c.Listen, `ADDRESS:PORT or :PORT in numbers, such as ":3478" or "192.168.1.5:3478"`, fault)
 	checkListen("tls_listen", c.TLSListen, `"auto", or ADDRESS:PORT or :PORT in numbers, such as ":5349"`, fault)
+	for _, text := range c.TLSListen {
+		if slices.Contains(c.Listen, text) && !strings.HasSuffix(text, ":0") {
+			fault("tls_listen", text, "an address that is not in turn.listen")
+		}
+	}
 	if _, err := ParsePortRange(c.RelayPorts.String()); err != nil {
 		_, want, _ := strings.Cut(err.Error(), "want ")
 		fault("relay_ports", c.RelayPorts.String(), want)
@@ -77,7 +83,7 @@ type faultFunc func(key, got, want string)
 func checkListen(key string, listen []string, want string, fault faultFunc) {
 	seen := map[string]bool{}
 	for _, text := range listen {
-		if _, err := parseListen(text); err != nil && !(key == "tls_listen" && text == autoTLS) {
+		if _, err := parseListen(text); err != nil && (key != "tls_listen" || text != autoTLS) {
 			fault(key, text, want)
 		} else if seen[text] {
 			fault(key, text, "each address once")
@@ -143,6 +149,8 @@ func checkCounts(c Config, fault faultFunc) {
 		{"max_channels_total", c.MaxChannelsTotal},
 		{"max_conns", c.MaxConns},
 		{"max_conns_per_source", c.MaxConnsPerSource},
+		{"max_handshakes", c.MaxHandshakes},
+		{"max_handshakes_per_source", c.MaxHandshakesPerSource},
 		{"max_challenges", c.MaxChallenges},
 	} {
 		if n.got < 1 || n.got > maxCount {

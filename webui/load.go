@@ -13,11 +13,18 @@ import (
 	"strings"
 )
 
-// pages are the files behind the paths that people type.
-var pages = map[string]string{
-	"/":     "assets/console.html",
-	"/call": "assets/call.html",
-}
+// The files behind the paths that people type, on a box and on a cloud node.
+// The dashboard is one page that reads its path itself.
+var (
+	boxPages   = map[string]string{"/": "assets/console.html", "/call": "assets/call.html"}
+	cloudPages = map[string]string{
+		"/": "assets/dashboard.html", "/problems": "assets/dashboard.html",
+		"/people": "assets/dashboard.html", "/audit": "assets/dashboard.html", sitePath: "assets/dashboard.html",
+	}
+)
+
+// sitePath stands for the page of any site.
+const sitePath = "/site/"
 
 // staticPrefix is what pages write; the hash is put in when they are served.
 const staticPrefix = "/static/"
@@ -28,7 +35,7 @@ var (
 	importFrom = regexp.MustCompile(`(?m)^(?:import|export)\s(?:[^'"]*?\sfrom\s)?['"](\.[^'"]+)['"]`)
 )
 
-func load(files fs.FS) (site, error) {
+func load(files fs.FS, pages map[string]string) (site, error) {
 	raw, err := readAll(files)
 	if err != nil {
 		return nil, err
@@ -64,7 +71,7 @@ func load(files fs.FS) (site, error) {
 
 func readAll(files fs.FS) (map[string][]byte, error) {
 	all := make(map[string][]byte)
-	for _, pattern := range []string{"client/*.js", "assets/*.html", "assets/*.css", "assets/*.svg", "assets/*/*.js"} {
+	for _, pattern := range []string{"client/*.js", "assets/*.html", "assets/*.css", "assets/*.svg", "assets/*/*.js", "assets/*/*.css"} {
 		names, err := fs.Glob(files, pattern)
 		if err != nil {
 			return nil, err

@@ -3,10 +3,11 @@
 // once at start and cached by browsers for good, under a name that changes with
 // the content.
 //
-//	/                     the console
+//	/                     the console of a box, the dashboard of a cloud node
 //	/call                 the test call
+//	/site/NAME and more   the dashboard's pages
 //	/client/signalbox.js  the browser client library, for pages of anyone's
-//	/static/HASH/…        what the two pages load
+//	/static/HASH/…        what the pages load
 package webui
 
 import (
@@ -14,9 +15,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
 )
 
-//go:embed client/*.js assets/*.html assets/*.css assets/*.svg assets/*/*.js
+//go:embed client/*.js assets/*.html assets/*.css assets/*.svg assets/*/*.js assets/*/*.css
 var embedded embed.FS
 
 // Options are what Handler may be told.
@@ -26,15 +28,20 @@ type Options struct {
 	Files fs.FS
 }
 
-// Handler serves the pages. It answers GET and HEAD, sets its own security
-// headers on every answer, and says 404 to every path it does not know. It
-// panics when a page names a file that does not exist.
-func Handler(opts Options) http.Handler {
+// Handler serves the pages of a box. It answers GET and HEAD, sets its own
+// security headers on every answer, and says 404 to every path it does not know.
+// It panics when a page names a file that does not exist.
+func Handler(opts Options) http.Handler { return handler(opts, boxPages) }
+
+// Dashboard serves the pages of a cloud node, in the same way.
+func Dashboard(opts Options) http.Handler { return handler(opts, cloudPages) }
+
+func handler(opts Options, pages map[string]string) http.Handler {
 	files := opts.Files
 	if files == nil {
 		files = embedded
 	}
-	answers, err := load(files)
+	answers, err := load(files, pages)
 	if err != nil {
 		panic(fmt.Sprintf("webui: %v", err))
 	}
@@ -47,9 +54,12 @@ type site map[string]*answer
 func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSecurity(w.Header(), r.TLS != nil)
 	a, ok := s[r.URL.Path]
+	if name, isSite := strings.CutPrefix(r.URL.Path, sitePath); !ok && isSite && name != "" && !strings.Contains(name, "/") {
+		a, ok = s[sitePath]
+	}
 	switch {
 	case !ok:
-		http.Error(w, fmt.Sprintf("there is no page %.200q here; the console is at /", r.URL.Path), http.StatusNotFound)
+		http.Error(w, fmt.Sprintf("there is no page %.200q here; the first page is at /", r.URL.Path), http.StatusNotFound)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, fmt.Sprintf("%.20q is not for pages; use GET", r.Method), http.StatusMethodNotAllowed)

@@ -20,7 +20,16 @@ import (
 
 var handler = webui.Handler(webui.Options{})
 
-func get(t *testing.T, method, target string, headers ...string) *http.Response {
+// answer is a response in memory.
+type answer struct {
+	Status        string
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+	Body          *bytes.Buffer
+}
+
+func get(t *testing.T, method, target string, headers ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(headers); i += 2 {
@@ -28,7 +37,9 @@ func get(t *testing.T, method, target string, headers ...string) *http.Response 
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	return w.Result()
+	res := w.Result()
+	defer res.Body.Close()
+	return answer{res.Status, res.StatusCode, res.Header, res.ContentLength, w.Body}
 }
 
 func body(t *testing.T, target string) string {
@@ -245,17 +256,39 @@ func TestLibraryIsForPagesOfAnyone(t *testing.T) {
 	}
 }
 
-func TestVendoredFileIsTheOneDescribed(t *testing.T) {
-	data, err := os.ReadFile("assets/vendor/preact-htm.js")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestVendoredFilesAreTheOnesDescribed(t *testing.T) {
 	readme, err := os.ReadFile("assets/vendor/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum := sha256.Sum256(data); !strings.Contains(string(readme), hex.EncodeToString(sum[:])) {
-		t.Errorf("preact-htm.js has SHA-256 %x; say its version and sum in README.md", sum)
+	for _, name := range []string{"preact-htm.js", "uplot.js", "uplot.css"} {
+		data, err := os.ReadFile("assets/vendor/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := sha256.Sum256(data); !strings.Contains(string(readme), hex.EncodeToString(sum[:])) {
+			t.Errorf("%s has SHA-256 %x; say its version and sum in README.md", name, sum)
+		}
+	}
+}
+
+func TestDashboardPaths(t *testing.T) {
+	dashboard := webui.Dashboard(webui.Options{})
+	for target, want := range map[string]int{
+		"/": http.StatusOK, "/problems": http.StatusOK, "/site/hall-3": http.StatusOK, "/site/%C3%A9": http.StatusOK,
+		"/site/": http.StatusOK, "/site/a/b": http.StatusNotFound, "/call": http.StatusNotFound, "/nothing": http.StatusNotFound,
+	} {
+		w := httptest.NewRecorder()
+		dashboard.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+		if w.Code != want {
+			t.Errorf("GET %s: %d, want %d", target, w.Code, want)
+		}
+		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("GET %s has no content policy", target)
+		}
+	}
+	if get(t, http.MethodGet, "/site/hall-3").StatusCode != http.StatusNotFound {
+		t.Error("a box serves the cloud's pages")
 	}
 }
 

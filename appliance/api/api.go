@@ -14,6 +14,7 @@ import (
 
 	"signalbox/appliance/auth"
 	"signalbox/appliance/room"
+	"signalbox/internal/jsonapi"
 )
 
 // Rooms is the part of the signaling server that the API works on. Changes
@@ -34,6 +35,7 @@ type Tokens interface {
 	Issue(grant auth.Grant) (token string, id auth.Identity, err error)
 	Renew(token string) (fresh string, id auth.Identity, err error)
 	Revoke(ctx context.Context, r auth.Revocation) error
+	Lift(ctx context.Context, r auth.Revocation) error
 }
 
 // Invites keeps the codes that people and devices turn into tokens.
@@ -62,8 +64,9 @@ type Box interface {
 	BaseURL() string
 }
 
-// Relay makes TURN credentials, and the secret that they are made from. The URLs name the relay as it is reached at
-// host, which is the request's host without a port; empty on the control socket.
+// Relay makes TURN credentials, and the secret that they are made from. The URLs
+// name the relay as it is reached at host, which is the request's host without a
+// port; empty on the control socket.
 type Relay interface {
 	Credential(host, subject string, ttl time.Duration) (TURNCredential, error)
 	// Rotate makes a new secret; credentials made from the one before are good
@@ -122,12 +125,17 @@ type Config struct {
 	EventStreams int
 }
 
+// redeemLimits lets a batch of devices behind one address in, and keeps anyone
+// from occupying the store with guesses, which 128-bit codes defeat by
+// themselves.
+var redeemLimits = jsonapi.Limits{PerSource: 0.5, PerSourceBurst: 20, Total: 50, TotalBurst: 200, Sources: 1024}
+
 // API serves the routes of the table in routes.go. Make one with New.
 type API struct {
 	cfg      Config
 	log      *slog.Logger
 	metrics  *metrics
-	redeems  *sourceLimiter
+	redeems  *jsonapi.SourceLimiter
 	status   sampler
 	origin   *http.CrossOriginProtection
 	claimed  atomic.Bool   // there has been an administrator; stays true
@@ -159,7 +167,7 @@ func New(cfg Config) (*API, error) {
 		cfg:     cfg,
 		log:     cfg.Logger,
 		metrics: metrics,
-		redeems: newSourceLimiter(redeemLimits),
+		redeems: jsonapi.NewSourceLimiter(redeemLimits),
 		origin:  http.NewCrossOriginProtection(),
 		streams: make(chan struct{}, cfg.EventStreams),
 		stopped: make(chan struct{}),

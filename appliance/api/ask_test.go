@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"signalbox/appliance/api"
+	"signalbox/internal/jsonapi"
 )
 
 // ask is a request in the making.
@@ -114,9 +114,9 @@ func (a answer) empty() {
 }
 
 // refused checks for a refusal with that code, and a message that holds text.
-func (a answer) refused(status int, code, text string) api.Error {
+func (a answer) refused(status int, code, text string) jsonapi.Error {
 	a.t.Helper()
-	f := want[api.Failure](a, status).Error
+	f := want[jsonapi.Failure](a, status).Error
 	if f.Code != code || !strings.Contains(f.Message, text) {
 		a.t.Errorf("refused with %q: %q, want %q with %q in its message", f.Code, f.Message, code, text)
 	}

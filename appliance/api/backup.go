@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"signalbox/internal/jsonapi"
 )
 
 // backupTimeout is for a slow disk; the copy is abandoned when the caller leaves.
@@ -15,17 +17,17 @@ const backupTimeout = 10 * time.Minute
 
 func (a *API) backup(c *call, in *BackupCreate) (Backup, error) {
 	if a.cfg.Archive == nil {
-		return Backup{}, refuse(http.StatusServiceUnavailable, "unavailable", "this box has no store to copy")
+		return Backup{}, jsonapi.Refuse(http.StatusServiceUnavailable, "unavailable", "this box has no store to copy")
 	}
 	if !filepath.IsAbs(in.Path) || strings.ContainsRune(in.Path, 0) {
-		return Backup{}, wrong("path", "path is %q; want an absolute path on the box, like /var/backups/signalbox.db", in.Path)
+		return Backup{}, jsonapi.Wrong("path", "path is %q; want an absolute path on the box, like /var/backups/signalbox.db", in.Path)
 	}
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(backupTimeout))
 	ctx, cancel := context.WithTimeout(c.r.Context(), backupTimeout)
 	defer cancel()
 	if err := a.cfg.Archive.Backup(ctx, in.Path); err != nil {
 		// The caller is on the box and may know what is wrong with the disk.
-		return Backup{}, refuse(http.StatusConflict, "backup_failed", "%v", err)
+		return Backup{}, jsonapi.Refuse(http.StatusConflict, "backup_failed", "%v", err)
 	}
 	info, err := os.Stat(in.Path)
 	if err != nil {

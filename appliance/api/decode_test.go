@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"signalbox/internal/jsonapi"
 )
 
 func TestDecodeRefusals(t *testing.T) {
@@ -32,10 +34,10 @@ func TestDecodeRefusals(t *testing.T) {
 		"list of lists":  {`{"allow":[["a"]]}`, "allow", "want a list of texts"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := decode([]byte(test.body), new(RoomCreate))
-			f, ok := err.(*fault) //nolint:errorlint // decode gives it bare
-			if !ok || f.status != 400 || f.body.Field != test.field || !strings.Contains(f.body.Message, test.text) {
-				t.Errorf("decode(%q) = %v (field %q), want a refusal of field %q with %q", test.body, err, f.body.Field, test.field, test.text)
+			err := jsonapi.Decode([]byte(test.body), new(RoomCreate))
+			f, ok := err.(*jsonapi.Fault) //nolint:errorlint // decode gives it bare
+			if !ok || f.Status != 400 || f.Body.Field != test.field || !strings.Contains(f.Body.Message, test.text) {
+				t.Errorf("Decode(%q) = %v (field %q), want a refusal of field %q with %q", test.body, err, f.Body.Field, test.field, test.text)
 			}
 		})
 	}
@@ -43,14 +45,14 @@ func TestDecodeRefusals(t *testing.T) {
 
 func TestDecodeKeepsWhatIsMissing(t *testing.T) {
 	patch := new(RoomPatch)
-	if err := decode([]byte(`{"capacity":0,"allow":[]}`), patch); err != nil {
+	if err := jsonapi.Decode([]byte(`{"capacity":0,"allow":[]}`), patch); err != nil {
 		t.Fatal(err)
 	}
 	if patch.Description != nil || patch.Capacity == nil || *patch.Capacity != 0 || patch.Allow == nil || len(*patch.Allow) != 0 {
 		t.Errorf("patch %+v, want capacity and allow, and nothing else", patch)
 	}
 	put := new(ValuePut)
-	if err := decode([]byte("{\"data\": {\"a\" :\t1} }"), put); err != nil || string(put.Data) != "{\"a\" :\t1}" {
+	if err := jsonapi.Decode([]byte("{\"data\": {\"a\" :\t1} }"), put); err != nil || string(put.Data) != "{\"a\" :\t1}" {
 		t.Errorf("data %s, %v; want it byte for byte", put.Data, err)
 	}
 }
@@ -58,8 +60,8 @@ func TestDecodeKeepsWhatIsMissing(t *testing.T) {
 // bodies are the requests of the table.
 func bodies() (types []reflect.Type) {
 	for _, rt := range routes {
-		if rt.body.in != nil {
-			types = append(types, rt.body.in)
+		if rt.Body.In != nil {
+			types = append(types, rt.Body.In)
 		}
 	}
 	return types
@@ -83,7 +85,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		in := types[int(which)%len(types)]
 		got := reflect.New(in)
-		if decode(body, got.Interface()) != nil {
+		if jsonapi.Decode(body, got.Interface()) != nil {
 			return
 		}
 		plain := reflect.New(in)
@@ -97,8 +99,8 @@ func FuzzDecode(f *testing.F) {
 		if put, ok := reflect.TypeAssert[*ValuePut](got); ok && put.Data == nil {
 			return // encodes as null, which means something else
 		}
-		if err := decode(text, reflect.New(in).Interface()); err != nil {
-			t.Errorf("decode(%s): %v, want what it took before", text, err)
+		if err := jsonapi.Decode(text, reflect.New(in).Interface()); err != nil {
+			t.Errorf("Decode(%s): %v, want what it took before", text, err)
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"signalbox/internal/jsonapi"
 )
 
 const (
@@ -65,7 +67,7 @@ func (a *API) streamEvents(c *call) error {
 		defer func() { <-a.streams }()
 	default:
 		a.metrics.ended.WithLabelValues(streamFull).Inc()
-		return later(http.StatusServiceUnavailable, "busy", 5*time.Second,
+		return jsonapi.Later(http.StatusServiceUnavailable, "busy", 5*time.Second,
 			"%d status streams are open, the most there may be; close a console page", cap(a.streams))
 	}
 	header := c.w.Header()

@@ -31,7 +31,7 @@ func (b *box) stream(token string) *events {
 		b.t.Fatalf("status %d with %s", response.StatusCode, response.Header.Get("Content-Type"))
 	}
 	b.t.Cleanup(func() { response.Body.Close() })
-	document().sawStream()
+	document().Saw("get /v1/events")
 	return &events{t: b.t, body: response.Body, lines: bufio.NewReaderSize(response.Body, 1<<16)}
 }
 
@@ -60,7 +60,7 @@ func (e *events) status() (s api.Status) {
 	if !ok {
 		e.t.Fatalf("event %.100q, want a status", block)
 	}
-	if err := document().validate([]byte(data), "components", "schemas", "Status"); err != nil {
+	if err := document().Validate([]byte(data), "Status"); err != nil {
 		e.t.Error(err)
 	}
 	if err := json.Unmarshal([]byte(data), &s); err != nil {

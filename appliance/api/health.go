@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"signalbox/internal/jsonapi"
 )
 
 // getHealth answers as long as the process does: what a supervisor that can
@@ -37,7 +39,7 @@ func ready(parts []Part) bool {
 
 func (a *API) answerHealth(c *call, health Health, status int) {
 	if !strings.HasPrefix(c.r.Header.Get("Accept"), "text/") {
-		a.answer(c, status, health)
+		_ = jsonapi.Answer(c.w, status, health) // texts and booleans can be encoded
 		return
 	}
 	header := c.w.Header()

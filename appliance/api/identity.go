@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"signalbox/appliance/auth"
+	"signalbox/internal/jsonapi"
 )
 
 // How a caller was recognised.
@@ -33,7 +34,7 @@ func (a *API) identify(c *call, rt route) error {
 		c.who = onControl
 		return nil
 	}
-	if rt.access == open {
+	if rt.Access == open {
 		return nil
 	}
 	token, via, err := a.credential(c.r)
@@ -41,10 +42,10 @@ func (a *API) identify(c *call, rt route) error {
 		return err
 	}
 	if via == "" {
-		if rt.access == anyone {
+		if rt.Access == anyone {
 			return nil
 		}
-		return refuse(http.StatusUnauthorized, "unauthorized",
+		return jsonapi.Refuse(http.StatusUnauthorized, "unauthorized",
 			"this needs a token: send Authorization: Bearer TOKEN, or sign in with the setup link or an invite")
 	}
 	id, err := a.cfg.Tokens.Verify(token)
@@ -56,9 +57,9 @@ func (a *API) identify(c *call, rt route) error {
 	if f == nil {
 		return err
 	}
-	if via == viaCookie && f.status == http.StatusUnauthorized {
+	if via == viaCookie && f.Status == http.StatusUnauthorized {
 		a.clearCookie(c)
-		if rt.access == anyone {
+		if rt.Access == anyone {
 			return nil
 		}
 	}
@@ -71,7 +72,7 @@ func (a *API) credential(r *http.Request) (token, via string, err error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Bearer") || token == "" {
-			return "", "", refuse(http.StatusUnauthorized, "unauthorized",
+			return "", "", jsonapi.Refuse(http.StatusUnauthorized, "unauthorized",
 				"Authorization has the scheme %.20q; send Authorization: Bearer TOKEN", scheme)
 		}
 		return strings.TrimSpace(token), viaBearer, nil
@@ -87,28 +88,28 @@ func (a *API) credential(r *http.Request) (token, via string, err error) {
 // guard refuses what the caller may not do, and requests that another site's
 // page made a browser send.
 func (a *API) guard(c *call, rt route) error {
-	if rt.changes() && !c.local {
+	if rt.Changes() && !c.local {
 		if err := a.origin.Check(c.r); err != nil {
-			return refuse(http.StatusForbidden, "cross_origin",
+			return jsonapi.Refuse(http.StatusForbidden, "cross_origin",
 				"this request comes from the page of another site; open the box's own page")
 		}
-		if c.who.via == viaCookie && rt.method != http.MethodDelete {
+		if c.who.via == viaCookie && rt.Method != http.MethodDelete {
 			// A form of another site cannot send this type without asking first.
-			if err := checkJSONType(c.r.Header.Get("Content-Type")); err != nil {
+			if err := jsonapi.CheckJSONType(c.r.Header.Get("Content-Type")); err != nil {
 				return err
 			}
 		}
 	}
-	switch rt.access {
+	switch rt.Access {
 	case manager:
 		return mayManage(c.who, c.r.PathValue("name"))
 	case admin:
 		if !c.who.Has(auth.RightAdmin) {
-			return refuse(http.StatusForbidden, "forbidden", "%q has the rights %v; this needs admin", c.who.Subject, c.who.Rights)
+			return jsonapi.Refuse(http.StatusForbidden, "forbidden", "%q has the rights %v; this needs admin", c.who.Subject, c.who.Rights)
 		}
 	case control:
 		if !c.local {
-			return refuse(http.StatusForbidden, "forbidden", "this is done on the box itself, with the signalbox command")
+			return jsonapi.Refuse(http.StatusForbidden, "forbidden", "this is done on the box itself, with the signalbox command")
 		}
 	}
 	return nil
@@ -119,10 +120,10 @@ func mayManage(who caller, name string) error {
 		return nil
 	}
 	if !who.Has(auth.RightManage) {
-		return refuse(http.StatusForbidden, "forbidden", "%q has the rights %v; this needs manage or admin", who.Subject, who.Rights)
+		return jsonapi.Refuse(http.StatusForbidden, "forbidden", "%q has the rights %v; this needs manage or admin", who.Subject, who.Rights)
 	}
 	if id := who.Identity; !mayEnter(id, name) {
-		return refuse(http.StatusForbidden, "forbidden", "%q may manage the rooms %q; %q is none of them", who.Subject, id.Rooms, name)
+		return jsonapi.Refuse(http.StatusForbidden, "forbidden", "%q may manage the rooms %q; %q is none of them", who.Subject, id.Rooms, name)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"signalbox/appliance/auth"
 	"signalbox/appliance/room"
+	"signalbox/internal/jsonapi"
 )
 
 const (
@@ -51,7 +52,7 @@ func (a *API) createInvite(c *call, in *InviteCreate) (InviteCreated, error) {
 		return InviteCreated{}, err
 	}
 	if len(open) >= auth.MaxInvites {
-		return InviteCreated{}, refuse(http.StatusConflict, "limit", "%d invites are open, the most there may be; delete some", len(open))
+		return InviteCreated{}, jsonapi.Refuse(http.StatusConflict, "limit", "%d invites are open, the most there may be; delete some", len(open))
 	}
 	ctx, cancel := c.change()
 	defer cancel()
@@ -85,7 +86,7 @@ func (in *InviteCreate) options() (opts auth.InviteOptions, err error) {
 	case kindAdmin:
 		err = in.forAdmin()
 	default:
-		err = wrong("kind", "kind is %.64q; want device or admin", in.Kind)
+		err = jsonapi.Wrong("kind", "kind is %.64q; want device or admin", in.Kind)
 	}
 	if err != nil {
 		return opts, err
@@ -94,7 +95,7 @@ func (in *InviteCreate) options() (opts auth.InviteOptions, err error) {
 		return opts, err
 	}
 	if in.Kind == kindDevice && opts.Grant.Rights&auth.RightAdmin != 0 {
-		return opts, wrong("rights", "rights holds admin; for an administrator set kind to admin")
+		return opts, jsonapi.Wrong("rights", "rights holds admin; for an administrator set kind to admin")
 	}
 	if opts.Grant.TTL, err = lifetime("token_ttl_s", in.TokenTTL, auth.MaxTTL); err != nil {
 		return opts, err
@@ -105,13 +106,13 @@ func (in *InviteCreate) options() (opts auth.InviteOptions, err error) {
 	stars := strings.Count(in.Subject, "*")
 	switch {
 	case stars > 1:
-		return opts, wrong("subject", "subject is %.64q; want at most one *", in.Subject)
+		return opts, jsonapi.Wrong("subject", "subject is %.64q; want at most one *", in.Subject)
 	case in.Uses < 0 || in.Uses > maxInviteUses:
-		return opts, wrong("uses", "uses is %d; want 1 to %d", in.Uses, maxInviteUses)
+		return opts, jsonapi.Wrong("uses", "uses is %d; want 1 to %d", in.Uses, maxInviteUses)
 	case in.Uses > 1 && stars == 0:
-		return opts, wrong("subject", "subject %.64q is for one device and uses is %d; put a * in it", in.Subject, in.Uses)
+		return opts, jsonapi.Wrong("subject", "subject %.64q is for one device and uses is %d; put a * in it", in.Subject, in.Uses)
 	case len(in.Note) > maxNoteBytes || strings.ContainsFunc(in.Note, unprintable):
-		return opts, wrong("note", "note has %d bytes; want at most %d of printable text", len(in.Note), maxNoteBytes)
+		return opts, jsonapi.Wrong("note", "note has %d bytes; want at most %d of printable text", len(in.Note), maxNoteBytes)
 	}
 	opts.Uses, opts.Note = max(in.Uses, 1), in.Note
 	return opts, nil
@@ -126,20 +127,20 @@ func (in *InviteCreate) chooseRoom() error {
 		return nil
 	}
 	if err := room.ValidName(in.Room); err != nil {
-		return wrong("room", "room: %v", err)
+		return jsonapi.Wrong("room", "room: %v", err)
 	}
 	if len(in.Rooms) == 0 {
 		in.Rooms = []string{in.Room}
 	}
 	if !slices.ContainsFunc(in.Rooms, func(p string) bool { return room.MatchName(p, in.Room) }) {
-		return wrong("room", "room %q fits none of rooms %q; the invited could not join it", in.Room, in.Rooms)
+		return jsonapi.Wrong("room", "room %q fits none of rooms %q; the invited could not join it", in.Room, in.Rooms)
 	}
 	return nil
 }
 
 func (in *InviteCreate) forAdmin() error {
 	if in.Room != "" || len(in.Rooms) > 0 || len(in.Rights) > 0 {
-		return wrong("kind", "kind is admin, and an administrator has all rooms and rights; leave room, rooms and rights out")
+		return jsonapi.Wrong("kind", "kind is admin, and an administrator has all rooms and rights; leave room, rooms and rights out")
 	}
 	in.Rights = auth.AllRights.Names()
 	return nil
@@ -152,7 +153,7 @@ func (a *API) deleteInvite(c *call) error {
 		return err
 	}
 	if !slices.ContainsFunc(stored, func(i auth.Invite) bool { return i.ID == id }) {
-		return refuse(http.StatusNotFound, "invite_unknown", "there is no invite %.64q; it may have been used up", id)
+		return jsonapi.Refuse(http.StatusNotFound, "invite_unknown", "there is no invite %.64q; it may have been used up", id)
 	}
 	ctx, cancel := c.change()
 	defer cancel()
@@ -194,7 +195,7 @@ func (a *API) baseURL(c *call) (string, error) {
 	}
 	base := fmt.Sprintf("%s://%s", scheme, c.r.Host)
 	if u, err := url.Parse(base); err != nil || u.Host != c.r.Host || u.Hostname() == "" {
-		return "", wrong("Host", "the Host header is %.64q, which no link can be made from; use the box's name or address", c.r.Host)
+		return "", jsonapi.Wrong("Host", "the Host header is %.64q, which no link can be made from; use the box's name or address", c.r.Host)
 	}
 	return base, nil
 }

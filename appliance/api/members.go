@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"signalbox/appliance/room"
+	"signalbox/internal/jsonapi"
 )
 
 func (a *API) listMembers(c *call) (MemberList, error) {
@@ -25,7 +26,7 @@ func (a *API) kickMember(c *call) error {
 	name, member := c.r.PathValue("name"), c.r.PathValue("member")
 	err := a.cfg.Rooms.Kick(ctx, name, member)
 	if errors.Is(err, room.ErrNoMember) {
-		return refuse(http.StatusNotFound, "member_not_found", "room %q has no member %q; see GET /v1/rooms/{name}/members", name, member)
+		return jsonapi.Refuse(http.StatusNotFound, "member_not_found", "room %q has no member %q; see GET /v1/rooms/{name}/members", name, member)
 	}
 	return roomFault(err, name, "")
 }
@@ -42,7 +43,7 @@ func membersOf(view room.View) []Member {
 
 func (a *API) putMetadata(c *call, in *ValuePut) (Value, error) {
 	if len(in.Data) == 0 || string(in.Data) == "null" {
-		return Value{}, wrong("data", "data is missing or null; send a JSON value, or DELETE the entry")
+		return Value{}, jsonapi.Wrong("data", "data is missing or null; send a JSON value, or DELETE the entry")
 	}
 	return a.setMetadata(c, in.Data)
 }
@@ -54,7 +55,7 @@ func (a *API) deleteMetadata(c *call) error {
 	}
 	key := c.r.PathValue("key")
 	if _, ok := view.Metadata[key]; !ok {
-		return refuse(http.StatusNotFound, "key_not_found", "room %q has no metadata %q", view.Name, key)
+		return jsonapi.Refuse(http.StatusNotFound, "key_not_found", "room %q has no metadata %q", view.Name, key)
 	}
 	_, err = a.setMetadata(c, nil)
 	return err
@@ -84,7 +85,7 @@ func ifMatch(r *http.Request) (*uint64, error) {
 	}
 	version, err := strconv.ParseUint(strings.Trim(text, `"`), 10, 64)
 	if err != nil {
-		return nil, wrong("If-Match", "If-Match is %.64q; send one version, like %q", text, `"17"`)
+		return nil, jsonapi.Wrong("If-Match", "If-Match is %.64q; send one version, like %q", text, `"17"`)
 	}
 	return &version, nil
 }
@@ -100,13 +101,13 @@ func roomFault(err error, name, key string) error {
 		if key != "" {
 			what = fmt.Sprintf("metadata %q of room %q", key, name)
 		}
-		f := refuse(http.StatusPreconditionFailed, "version_conflict", "%s: %v", what, err)
-		f.body.Temporary, f.body.Version = true, version.Current
+		f := jsonapi.Refuse(http.StatusPreconditionFailed, "version_conflict", "%s: %v", what, err)
+		f.Body.Temporary, f.Body.Version = true, version.Current
 		return f
 	case errors.Is(err, room.ErrNotFound):
 		return roomNotFound(name)
 	case errors.Is(err, room.ErrExists):
-		return refuse(http.StatusConflict, "room_exists", "room %q exists already; change it with PATCH, or take another name", name)
+		return jsonapi.Refuse(http.StatusConflict, "room_exists", "room %q exists already; change it with PATCH, or take another name", name)
 	}
 	return err
 }

@@ -2,12 +2,13 @@ package api
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"signalbox/internal/jsonapi"
 )
 
 // Why a status stream ended or was refused; metric labels.
@@ -19,16 +20,13 @@ const (
 	streamFull    = "full"    // too many streams are open
 )
 
-// metrics counts requests. Labels come from the route table, never from a
-// request, so their number is fixed.
+// metrics counts what the API answers, and its streams.
 type metrics struct {
-	handler  http.Handler
-	inFlight prometheus.Gauge
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	limited  prometheus.Counter
-	streams  prometheus.Gauge
-	ended    *prometheus.CounterVec
+	handler http.Handler
+	http    *jsonapi.Metrics
+	limited prometheus.Counter
+	streams prometheus.Gauge
+	ended   *prometheus.CounterVec
 }
 
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
@@ -36,17 +34,12 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		registry = prometheus.NewRegistry()
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
+	requests, err := jsonapi.NewMetrics(registry, "signalbox_http")
+	if err != nil {
+		return nil, err
+	}
 	m := &metrics{
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signalbox_http_requests_in_flight", Help: "API requests being answered.",
-		}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signalbox_http_requests_total", Help: "API requests answered, by route template and status.",
-		}, []string{"method", "route", "code"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "signalbox_http_request_seconds", Help: "Time to answer an API request, by route template; streams are left out.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
-		}, []string{"method", "route"}),
+		http: requests,
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signalbox_http_codes_limited_total", Help: "Setup and invite codes refused because their source tried too many.",
 		}),
@@ -57,7 +50,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Name: "signalbox_http_event_streams_ended_total", Help: "Status streams that ended or were refused, by reason.",
 		}, []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.inFlight, m.requests, m.seconds, m.limited, m.streams, m.ended} {
+	for _, c := range []prometheus.Collector{m.limited, m.streams, m.ended} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -67,18 +60,6 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 	return m, nil
-}
-
-// begin counts a request in, and gives what counts it out.
-func (m *metrics) begin() func(rt route, status int, dur time.Duration) {
-	m.inFlight.Inc()
-	return func(rt route, status int, dur time.Duration) {
-		m.inFlight.Dec()
-		m.requests.WithLabelValues(rt.method, rt.path, strconv.Itoa(status)).Inc()
-		if !rt.streams() {
-			m.seconds.WithLabelValues(rt.method, rt.path).Observe(dur.Seconds())
-		}
-	}
 }
 
 func (a *API) getMetrics(c *call) error {

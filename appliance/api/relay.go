@@ -4,16 +4,18 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"signalbox/internal/jsonapi"
 )
 
-var allocationQuery = []queryParam{
-	{"user", "string", "Only allocations of this user."},
-	{"after", "integer", "Only allocations whose id is greater: the next of the page before."},
-	{"limit", "integer", "How many allocations at most, 1 to 1000; 200 when left out."},
+var allocationQuery = []jsonapi.Query{
+	{Name: "user", Kind: "string", About: "Only allocations of this user."},
+	{Name: "after", Kind: "integer", About: "Only allocations whose id is greater: the next of the page before."},
+	{Name: "limit", Kind: "integer", About: "How many allocations at most, 1 to 1000; 200 when left out."},
 }
 
 func (a *API) listAllocations(c *call) (AllocationList, error) {
-	query, err := queryOf(c.r, allocationQuery)
+	query, err := jsonapi.ParseQuery(c.r, allocationQuery)
 	if err != nil {
 		return AllocationList{}, err
 	}
@@ -24,7 +26,7 @@ func (a *API) listAllocations(c *call) (AllocationList, error) {
 	after := uint64(0)
 	if text, ok := query["after"]; ok {
 		if after, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return AllocationList{}, wrong("after", "after is %.32q; want the next of the page before", text)
+			return AllocationList{}, jsonapi.Wrong("after", "after is %.32q; want the next of the page before", text)
 		}
 	}
 	user, byUser := query["user"]
@@ -65,7 +67,7 @@ func (a *API) endAllocation(c *call) error {
 	text := c.r.PathValue("id")
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || a.cfg.Allocations == nil || !a.cfg.Allocations.End(id) {
-		return refuse(http.StatusNotFound, "allocation_not_found",
+		return jsonapi.Refuse(http.StatusNotFound, "allocation_not_found",
 			"there is no allocation %.32q; it may have ended by itself, see GET /v1/relay/allocations", text)
 	}
 	a.log.Info("allocation ended", "alloc", id, "reason", "ended by "+c.who.Subject)
@@ -78,7 +80,7 @@ func (a *API) endAllocationsOfUser(c *call) (AllocationsEnded, error) {
 		ended = a.cfg.Allocations.EndUser(user)
 	}
 	if ended == 0 {
-		return AllocationsEnded{}, refuse(http.StatusNotFound, "allocation_not_found",
+		return AllocationsEnded{}, jsonapi.Refuse(http.StatusNotFound, "allocation_not_found",
 			"user %.64q has no allocation; see GET /v1/relay/users", user)
 	}
 	a.log.Info("allocations ended", "user", user, "reason", "ended by "+c.who.Subject)
@@ -88,11 +90,11 @@ func (a *API) endAllocationsOfUser(c *call) (AllocationsEnded, error) {
 func (a *API) drainRelay(c *call, in *DrainChange) (DrainState, error) {
 	switch {
 	case a.cfg.Allocations == nil:
-		return DrainState{}, refuse(http.StatusServiceUnavailable, "unavailable", "no relay runs here, so there is nothing to drain; start the box first")
+		return DrainState{}, jsonapi.Refuse(http.StatusServiceUnavailable, "unavailable", "no relay runs here, so there is nothing to drain; start the box first")
 	case in.Drain == nil:
-		return DrainState{}, wrong("drain", "drain is missing; send true to begin, false to take allocations again")
+		return DrainState{}, jsonapi.Wrong("drain", "drain is missing; send true to begin, false to take allocations again")
 	case in.Stop && !*in.Drain:
-		return DrainState{}, wrong("stop", "stop is true and drain is false; the box stops only once its relay is drained")
+		return DrainState{}, jsonapi.Wrong("stop", "stop is true and drain is false; the box stops only once its relay is drained")
 	}
 	a.log.Info("draining asked for", "reason", "asked by "+c.who.Subject)
 	return a.cfg.Allocations.Drain(*in.Drain, in.Stop), nil

@@ -1,13 +1,13 @@
 package api
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"signalbox/appliance/room"
+	"signalbox/internal/jsonapi"
 )
 
 const (
@@ -15,15 +15,15 @@ const (
 	maxPage     = 1000
 )
 
-var roomQuery = []queryParam{
-	{"match", "string", "Only rooms whose name fits this pattern, in which * stands for any run of characters."},
-	{"after", "string", "Only rooms that come after this name: the next of the page before."},
-	{"limit", "integer", "How many rooms at most, 1 to 1000; 200 when left out."},
-	{"members", "boolean", "true adds the members of each room."},
+var roomQuery = []jsonapi.Query{
+	{Name: "match", Kind: "string", About: "Only rooms whose name fits this pattern, in which * stands for any run of characters."},
+	{Name: "after", Kind: "string", About: "Only rooms that come after this name: the next of the page before."},
+	{Name: "limit", Kind: "integer", About: "How many rooms at most, 1 to 1000; 200 when left out."},
+	{Name: "members", Kind: "boolean", About: "true adds the members of each room."},
 }
 
 func (a *API) listRooms(c *call) (RoomList, error) {
-	query, err := queryOf(c.r, roomQuery)
+	query, err := jsonapi.ParseQuery(c.r, roomQuery)
 	if err != nil {
 		return RoomList{}, err
 	}
@@ -34,7 +34,7 @@ func (a *API) listRooms(c *call) (RoomList, error) {
 	withMembers := false
 	if text, ok := query["members"]; ok {
 		if withMembers, err = strconv.ParseBool(text); err != nil {
-			return RoomList{}, wrong("members", "members is %.32q; want true or false", text)
+			return RoomList{}, jsonapi.Wrong("members", "members is %.32q; want true or false", text)
 		}
 	}
 	views := slices.DeleteFunc(a.cfg.Rooms.Rooms(), func(v room.View) bool {
@@ -80,7 +80,7 @@ func (a *API) patchRoom(c *call, in *RoomPatch) (Room, error) {
 	if version == nil {
 		version = new(uint64) // any
 	} else if *version == 0 {
-		return Room{}, wrong("If-Match", `If-Match is "0"; rooms start at version 1`)
+		return Room{}, jsonapi.Wrong("If-Match", `If-Match is "0"; rooms start at version 1`)
 	}
 	name := c.r.PathValue("name")
 	ctx, cancel := c.change()
@@ -156,24 +156,7 @@ func pageSize(query map[string]string) (int, error) {
 	}
 	limit, err := strconv.Atoi(text)
 	if err != nil || limit < 1 || limit > maxPage {
-		return 0, wrong("limit", "limit is %.32q; want a number from 1 to %d", text, maxPage)
+		return 0, jsonapi.Wrong("limit", "limit is %.32q; want a number from 1 to %d", text, maxPage)
 	}
 	return limit, nil
-}
-
-// queryOf reads the parameters after the question mark, and refuses others: a
-// mistyped filter must not return everything.
-func queryOf(r *http.Request, known []queryParam) (map[string]string, error) {
-	given, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, wrong("", "the query is not well-formed: %v", err)
-	}
-	query := make(map[string]string, len(given))
-	for name, values := range given {
-		if !slices.ContainsFunc(known, func(p queryParam) bool { return p.name == name }) {
-			return nil, wrong(name, "there is no parameter %.64q here", name)
-		}
-		query[name] = values[0]
-	}
-	return query, nil
 }

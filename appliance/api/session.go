@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"signalbox/appliance/auth"
+	"signalbox/internal/jsonapi"
 )
 
 func (a *API) getSession(c *call) (Session, error) { return sessionOf(c.who), nil }
@@ -28,7 +29,7 @@ func sessionOf(who caller) Session {
 // no looking at a code without using it up.
 func (a *API) setup(c *call, in *Setup) (SetupDone, error) {
 	if c.local {
-		return SetupDone{}, refuse(http.StatusForbidden, "forbidden", "the control socket is administrator already; open the link in a browser")
+		return SetupDone{}, jsonapi.Refuse(http.StatusForbidden, "forbidden", "the control socket is administrator already; open the link in a browser")
 	}
 	token, id, err := a.redeem(c, in.Code)
 	if err != nil {
@@ -55,10 +56,10 @@ func (a *API) redeemInvite(c *call, in *Redeem) (Token, error) {
 
 func (a *API) redeem(c *call, code string) (string, auth.Identity, error) {
 	if code == "" {
-		return "", auth.Identity{}, wrong("code", "code is missing; send what follows the = in the link")
+		return "", auth.Identity{}, jsonapi.Wrong("code", "code is missing; send what follows the = in the link")
 	}
 	if _, err := auth.ParseCode(code); err != nil {
-		return "", auth.Identity{}, wrong("code", "%v", err)
+		return "", auth.Identity{}, jsonapi.Wrong("code", "%v", err)
 	}
 	ctx, cancel := c.change()
 	defer cancel()

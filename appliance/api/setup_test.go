@@ -10,6 +10,7 @@ import (
 
 	"signalbox/appliance/api"
 	"signalbox/appliance/auth"
+	"signalbox/internal/jsonapi"
 )
 
 func (b *box) setupCode() string {
@@ -163,11 +164,11 @@ func (tooLate) Redeem(context.Context, string) (string, auth.Identity, error) {
 func TestCodesAreLimitedPerSource(t *testing.T) {
 	b := newBox(t)
 	paths := []string{"/v1/setup", "/v1/invites/redeem"}
-	var got api.Error
+	var got jsonapi.Error
 	tries := 0
 	for ; got.Code != "rate_limited" && tries < 100; tries++ {
 		answer := b.do("POST", paths[tries%2], body(`{"code":"ABCD"}`))
-		got = want[api.Failure](answer, answer.status).Error
+		got = want[jsonapi.Failure](answer, answer.status).Error
 		if got.Code == "rate_limited" && (answer.status != http.StatusTooManyRequests || answer.header.Get("Retry-After") == "") {
 			t.Errorf("status %d, Retry-After %q", answer.status, answer.header.Get("Retry-After"))
 		}

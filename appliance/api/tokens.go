@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"signalbox/appliance/auth"
+	"signalbox/internal/jsonapi"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 
 func (a *API) createToken(c *call, in *TokenCreate) (Token, error) {
 	if in.Subject == "" {
-		return Token{}, wrong("subject", "subject is missing; name the device or person the token is for")
+		return Token{}, jsonapi.Wrong("subject", "subject is missing; name the device or person the token is for")
 	}
 	grant, err := grantOf(in.Subject, in.Rooms, in.Rights)
 	if err != nil {
@@ -49,7 +50,7 @@ func (a *API) createToken(c *call, in *TokenCreate) (Token, error) {
 // an administrator. A revoked or expired token is not renewed.
 func (a *API) renewToken(c *call) (Token, error) {
 	if c.local {
-		return Token{}, refuse(http.StatusForbidden, "forbidden", "the control socket needs no token; make one with POST /v1/tokens")
+		return Token{}, jsonapi.Refuse(http.StatusForbidden, "forbidden", "the control socket needs no token; make one with POST /v1/tokens")
 	}
 	token, id, err := a.cfg.Tokens.Renew(c.who.token)
 	if err != nil {
@@ -63,7 +64,7 @@ func (a *API) renewToken(c *call) (Token, error) {
 
 func (a *API) createTURN(c *call, in *TURNCreate) (TURNCredential, error) {
 	if a.cfg.Relay == nil {
-		return TURNCredential{}, refuse(http.StatusServiceUnavailable, "unavailable", "this box runs without its relay; set turn.listen to start it")
+		return TURNCredential{}, jsonapi.Refuse(http.StatusServiceUnavailable, "unavailable", "this box runs without its relay; set turn.listen to start it")
 	}
 	subject := in.Subject
 	if subject == "" {
@@ -95,7 +96,7 @@ func (a *API) createTURN(c *call, in *TURNCreate) (TURNCredential, error) {
 // rotateRelay changes the secret that credentials of the relay are made from.
 func (a *API) rotateRelay(c *call, in *RelayRotate) (RelayRotated, error) {
 	if a.cfg.Relay == nil {
-		return RelayRotated{}, refuse(http.StatusServiceUnavailable, "unavailable", "this box runs without its relay; set turn.listen to start it")
+		return RelayRotated{}, jsonapi.Refuse(http.StatusServiceUnavailable, "unavailable", "this box runs without its relay; set turn.listen to start it")
 	}
 	overlap := turnOverlap
 	if in.Overlap != nil {
@@ -109,14 +110,14 @@ func (a *API) rotateRelay(c *call, in *RelayRotate) (RelayRotated, error) {
 	now := time.Now()
 	err := a.cfg.Relay.Rotate(ctx, overlap)
 	if errors.Is(err, ErrRelaySecrets) {
-		return RelayRotated{}, refuse(http.StatusConflict, "limit", "%v", err)
+		return RelayRotated{}, jsonapi.Refuse(http.StatusConflict, "limit", "%v", err)
 	}
 	return RelayRotated{OlderUntil: now.Add(overlap).UTC()}, err
 }
 
 func (a *API) revoke(c *call, in *Revocation) error {
 	if (in.TokenID == "") == (in.Subject == "") {
-		return wrong("token_id", "send token_id or subject, and not both")
+		return jsonapi.Wrong("token_id", "send token_id or subject, and not both")
 	}
 	if in.Subject != "" {
 		if err := checkSubject(in.Subject); err != nil {
@@ -124,10 +125,13 @@ func (a *API) revoke(c *call, in *Revocation) error {
 		}
 	}
 	if len(in.TokenID) > maxSubjectBytes {
-		return wrong("token_id", "token_id has %d bytes; want at most %d", len(in.TokenID), maxSubjectBytes)
+		return jsonapi.Wrong("token_id", "token_id has %d bytes; want at most %d", len(in.TokenID), maxSubjectBytes)
 	}
 	ctx, cancel := c.change()
 	defer cancel()
+	if in.Lift {
+		return a.cfg.Tokens.Lift(ctx, auth.Revocation{TokenID: in.TokenID, Subject: in.Subject})
+	}
 	return a.cfg.Tokens.Revoke(ctx, auth.Revocation{
 		TokenID: in.TokenID, Subject: in.Subject, Reason: "revoked by " + c.who.Subject,
 	})
@@ -137,7 +141,7 @@ func (a *API) revoke(c *call, in *Revocation) error {
 func grantOf(subject string, rooms, rights []string) (auth.Grant, error) {
 	parsed, err := auth.ParseRights(rights)
 	if err != nil {
-		return auth.Grant{}, wrong("rights", "%v", err)
+		return auth.Grant{}, jsonapi.Wrong("rights", "%v", err)
 	}
 	if len(rights) == 0 {
 		parsed = auth.DeviceRights
@@ -146,7 +150,7 @@ func grantOf(subject string, rooms, rights []string) (auth.Grant, error) {
 		rooms = []string{"*"}
 	}
 	if len(rooms) == 0 {
-		return auth.Grant{}, wrong("rooms", `rooms is missing; name rooms or patterns, like ["line-3", "hall-*"]`)
+		return auth.Grant{}, jsonapi.Wrong("rooms", `rooms is missing; name rooms or patterns, like ["line-3", "hall-*"]`)
 	}
 	return auth.Grant{Subject: subject, Rooms: rooms, Rights: parsed}, nil
 }
@@ -163,15 +167,15 @@ func (a *API) tryGrant(grant auth.Grant) error {
 
 // grantFault is the refusal for an error of Tokens.Issue, which begins with the
 // word for what is wrong.
-func grantFault(err error) *fault {
+func grantFault(err error) *jsonapi.Fault {
 	word, _, _ := strings.Cut(err.Error(), " ")
 	field := map[string]string{"subject": "subject", "room": "rooms", "rights": "rights", "ttl": "ttl_s"}[word]
-	return wrong(field, "%v", err)
+	return jsonapi.Wrong(field, "%v", err)
 }
 
 func checkSubject(subject string) error {
 	if len(subject) > maxSubjectBytes || strings.ContainsFunc(subject, unprintable) {
-		return wrong("subject", "subject has %d bytes; want at most %d of printable text", len(subject), maxSubjectBytes)
+		return jsonapi.Wrong("subject", "subject has %d bytes; want at most %d of printable text", len(subject), maxSubjectBytes)
 	}
 	return nil
 }
@@ -181,7 +185,7 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 // lifetime reads a number of seconds; 0 leaves the choice to who makes the token.
 func lifetime(field string, seconds int64, longest time.Duration) (time.Duration, error) {
 	if most := int64(longest / time.Second); seconds < 0 || seconds > most {
-		return 0, wrong(field, "%s is %d; want 1 to %d seconds", field, seconds, most)
+		return 0, jsonapi.Wrong(field, "%s is %d; want 1 to %d seconds", field, seconds, most)
 	}
 	return time.Duration(seconds) * time.Second, nil
 }

@@ -97,6 +97,18 @@ func TestRotateRelay(t *testing.T) {
 	without.do("POST", "/v1/relay/rotate", bearer(without.admin), body(`{}`)).refused(http.StatusServiceUnavailable, "unavailable", "turn.listen")
 }
 
+func TestLiftRevocation(t *testing.T) {
+	b := newBox(t)
+	device := b.token("cam-7", auth.DeviceRights, "*")
+	b.do("POST", "/v1/revocations", bearer(b.admin), body(`{"subject":"cam-7","lift":true}`)).refused(http.StatusNotFound, "not_revoked", "cam-7")
+	b.do("POST", "/v1/revocations", bearer(b.admin), body(`{"subject":"cam-7"}`)).empty()
+	b.do("POST", "/v1/tokens/renew", bearer(device)).refused(http.StatusUnauthorized, "token_revoked", "")
+	b.do("POST", "/v1/revocations", bearer(b.admin), body(`{"subject":"cam-7","lift":true}`)).empty()
+	if _, err := b.auth.Verify(device); err != nil {
+		t.Errorf("after lifting: %v", err)
+	}
+}
+
 func TestManyRevocationsAreRefused(t *testing.T) {
 	b := newBox(t)
 	for i := range auth.MaxRevocations {

@@ -87,25 +87,3 @@ type ValuePut struct {
 	// Data is any JSON value but null; DELETE removes an entry.
 	Data json.RawMessage `json:"data"`
 }
-
-// Failure is the body of every answer from 400 on.
-type Failure struct {
-	Error Error `json:"error"`
-}
-
-// Error says what is wrong, with which value, and what to do about it.
-type Error struct {
-	// Code is for programs and does not change.
-	Code string `json:"code"`
-	// Message is a sentence for people and may change.
-	Message string `json:"message"`
-	// Field is the request field that is wrong.
-	Field string `json:"field,omitempty"`
-	// Temporary means that the same request may succeed later.
-	Temporary    bool  `json:"temporary"`
-	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
-	// Version is the current one, on version_conflict.
-	Version uint64 `json:"version,omitempty"`
-	// ID finds the fault in the box's log, on internal.
-	ID string `json:"id,omitempty"`
-}

@@ -157,6 +157,8 @@ type Redeem struct {
 type Revocation struct {
 	TokenID string `json:"token_id,omitempty"`
 	Subject string `json:"subject,omitempty"`
+	// Lift ends a revocation instead: what it took back is good again.
+	Lift bool `json:"lift,omitempty"`
 }
 
 // BackupCreate asks for a copy of the store while the box runs. Only on the

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,6 +111,45 @@ func (a *Authority) Revoke(ctx context.Context, r Revocation) error {
 	return a.revoked.add(ctx, r, now)
 }
 
+// ErrNotRevoked is returned by Lift when there is nothing to lift.
+var ErrNotRevoked = errors.New("not revoked")
+
+// Lift ends the revocation of a token or of a subject: what it took back is
+// good again as far as its time goes. Those told through OnRevoke are told, so
+// that they look at the list again. When storing fails the revocation is
+// lifted until the next start. ErrNotRevoked when there is none.
+func (a *Authority) Lift(ctx context.Context, r Revocation) error {
+	if r.TokenID != "" && r.Issuer == "" {
+		r.Issuer = a.self
+	}
+	l := a.revoked
+	l.mu.Lock()
+	_, known := l.byKey[r.Key()]
+	delete(l.byKey, r.Key())
+	l.mu.Unlock()
+	if !known {
+		return fmt.Errorf("%w: %s", ErrNotRevoked, cmp.Or(r.Subject, r.TokenID))
+	}
+	l.announce(r)
+	if l.store == nil {
+		return nil
+	}
+	if err := l.store.DeleteRevocation(ctx, r.Key()); err != nil {
+		return fmt.Errorf("forget revocation, which is lifted until the next start: %w", err)
+	}
+	return nil
+}
+
+// announce tells whoever asked that the list has changed because of r.
+func (l *revocations) announce(r Revocation) {
+	l.tellMu.Lock()
+	tell := slices.Clone(l.tell)
+	l.tellMu.Unlock()
+	for _, fn := range tell {
+		fn(r)
+	}
+}
+
 // add puts r in force, tells whoever asked, and stores it.
 func (l *revocations) add(ctx context.Context, r Revocation, now time.Time) error {
 	l.mu.Lock()
@@ -124,12 +164,7 @@ func (l *revocations) add(ctx context.Context, r Revocation, now time.Time) erro
 	l.byKey[r.Key()] = r
 	l.mu.Unlock()
 
-	l.tellMu.Lock()
-	tell := slices.Clone(l.tell)
-	l.tellMu.Unlock()
-	for _, fn := range tell {
-		fn(r)
-	}
+	l.announce(r)
 	if l.store == nil {
 		return nil
 	}

@@ -93,6 +93,34 @@ func TestRevokeSubject(t *testing.T) {
 	})
 }
 
+func TestLift(t *testing.T) {
+	store := new(authtest.Revocations)
+	a, _ := newAuthority(t, auth.Config{Revocations: store})
+	told := 0
+	a.OnRevoke(func(auth.Revocation) { told++ })
+	token, id := issue(t, a, auth.Grant{Subject: "cam-7", Rights: auth.RightJoin})
+	for _, r := range []auth.Revocation{{Subject: "cam-7"}, {TokenID: id.TokenID}} {
+		if err := a.Lift(t.Context(), r); !errors.Is(err, auth.ErrNotRevoked) {
+			t.Errorf("lifting what is not revoked: %v", err)
+		}
+		if err := a.Revoke(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Verify(token); !errors.Is(err, auth.ErrRevoked) {
+			t.Errorf("revoked by %+v: %v", r, err)
+		}
+		if err := a.Lift(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Verify(token); err != nil {
+			t.Errorf("lifted: %v", err)
+		}
+	}
+	if kept, err := store.Revocations(); err != nil || len(kept) != 0 || told != 4 {
+		t.Errorf("the store has %v, %v; listeners were told %d times, want 4", kept, err, told)
+	}
+}
+
 // TestRevokeSubjectWithClockBehind: the box lost its time and knows only from a
 // token of its own that it has been later once.
 func TestRevokeSubjectWithClockBehind(t *testing.T) {

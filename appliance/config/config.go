@@ -129,17 +129,8 @@ type Loaded struct {
 // Problems and holds everything that is wrong; what is not is in the result.
 func Load(from Sources) (*Loaded, error) {
 	cfg := Default()
-	l := newLoader(&cfg)
-	switch file := from.File; {
-	case file != "":
-		l.file(file, false)
-	case envFile(from.Environ) != "":
-		l.file(envFile(from.Environ), false)
-	default:
-		l.file(DefaultFile, true)
-	}
-	l.environment(from.Environ)
-	l.flags(from.Flags)
+	l := newLoader(&cfg, boxDialect)
+	l.read(from)
 	if cfg.Store.Dir = cfg.Data; cfg.Data == "" {
 		cfg.Store.Dir = Default().Data // one report is enough
 		l.faults(errors.New(`data: got "", want a folder for the state of the box`))
@@ -152,10 +143,24 @@ func Load(from Sources) (*Loaded, error) {
 	return loaded, nil
 }
 
-func envFile(environ []string) string {
+// read goes through the sources, each on top of the one before.
+func (l *loader) read(from Sources) {
+	switch file := from.File; {
+	case file != "":
+		l.file(file, false)
+	case l.envFile(from.Environ) != "":
+		l.file(l.envFile(from.Environ), false)
+	default:
+		l.file(l.defaultFile, true)
+	}
+	l.environment(from.Environ)
+	l.flags(from.Flags)
+}
+
+func (l *loader) envFile(environ []string) string {
 	file := ""
 	for _, entry := range environ {
-		if text, ok := strings.CutPrefix(entry, EnvFile+"="); ok {
+		if text, ok := strings.CutPrefix(entry, l.envPrefix+envFile+"="); ok {
 			file = text
 		}
 	}

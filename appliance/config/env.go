@@ -9,19 +9,25 @@ import (
 	"unicode/utf8"
 )
 
-const envPrefix = "SIGNALBOX_"
+const (
+	envPrefix      = "SIGNALBOX_"
+	cloudEnvPrefix = "SIGNALBOX_CLOUD_"
 
-// EnvFile names the configuration file where no flag does. It is the one
-// variable with our prefix that is no key.
-const EnvFile = envPrefix + "CONFIG"
+	// envFile is the end of the variable that names the configuration file where
+	// no flag does. It is the one variable with our prefix that is no key.
+	envFile = "CONFIG"
+
+	// EnvFile is that variable of a box.
+	EnvFile = envPrefix + envFile
+)
 
 // serviceLink matches what Docker and Kubernetes put into the environment for
 // a service that is called signalbox, or signalbox-something: not meant for us.
 var serviceLink = regexp.MustCompile(`^SIGNALBOX(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|PORT)$`)
 
 // envName is the variable that sets a key: turn.relay_ports is SIGNALBOX_TURN_RELAY_PORTS.
-func envName(path string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+func (d dialect) envName(path string) string {
+	return d.envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
 // A target is a value that environment and flags can set.
@@ -51,15 +57,18 @@ func (l *loader) setText(t target, text string, where Origin) {
 // sets nothing is a problem: it is most likely mistyped.
 func (l *loader) environment(environ []string) {
 	targets := map[string]target{}
-	names := []string{strings.TrimPrefix(EnvFile, envPrefix)}
+	names := []string{envFile}
 	for path, t := range l.targets() {
-		targets[envName(path)] = t
-		names = append(names, strings.TrimPrefix(envName(path), envPrefix))
+		targets[l.envName(path)] = t
+		names = append(names, strings.TrimPrefix(l.envName(path), l.envPrefix))
 	}
 	for _, entry := range slices.Sorted(slices.Values(environ)) {
 		name, text, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == EnvFile {
+		if !strings.HasPrefix(name, l.envPrefix) || name == l.envPrefix+envFile {
 			continue
+		}
+		if _, ours := targets[name]; !ours && l.others != "" && strings.HasPrefix(name, l.others) {
+			continue // meant for a cloud node on the same machine
 		}
 		if t, ok := targets[name]; ok {
 			l.setText(t, text, Origin{Source: name})
@@ -69,8 +78,8 @@ func (l *loader) environment(environ []string) {
 			continue
 		}
 		unknown := "unknown variable, sets nothing"
-		if meant := nearest(strings.TrimPrefix(name, envPrefix), names); meant != "" {
-			unknown += "; did you mean " + envPrefix + meant + "?"
+		if meant := nearest(strings.TrimPrefix(name, l.envPrefix), names); meant != "" {
+			unknown += "; did you mean " + l.envPrefix + meant + "?"
 		}
 		l.report(Problem{Origin: Origin{Source: shownKey(name)}, Text: unknown})
 	}

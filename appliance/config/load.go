@@ -14,13 +14,27 @@ const Redacted = "[redacted]"
 // A loader puts values into a configuration, remembers where each came from,
 // and collects every problem on the way instead of stopping at the first.
 type loader struct {
+	dialect
 	root     reflect.Value
 	origins  map[string]Origin // by dotted key; list elements as key[i]
 	problems Problems
 }
 
-func newLoader(config any) *loader {
-	return &loader{root: reflect.ValueOf(config).Elem(), origins: map[string]Origin{}}
+// dialect is what differs between the configuration of a box and that of a
+// cloud node, beside the keys.
+type dialect struct {
+	defaultFile string // read when no other is named, if it is there
+	envPrefix   string // of the variables that set keys
+	others      string // what variables of the other kind begin with; "" for none
+}
+
+var (
+	boxDialect   = dialect{DefaultFile, envPrefix, cloudEnvPrefix}
+	cloudDialect = dialect{DefaultCloudFile, cloudEnvPrefix, ""}
+)
+
+func newLoader(config any, d dialect) *loader {
+	return &loader{dialect: d, root: reflect.ValueOf(config).Elem(), origins: map[string]Origin{}}
 }
 
 func (l *loader) report(p Problem) { l.problems = append(l.problems, p) }

@@ -56,7 +56,7 @@ func defaults() sample {
 // read loads text, environment and flags into a sample.
 func read(text string, environ []string, flags ...Flag) (sample, *loader) {
 	s := defaults()
-	l := newLoader(&s)
+	l := newLoader(&s, boxDialect)
 	l.document("site.toml", []byte(text))
 	l.environment(environ)
 	l.flags(flags)
@@ -244,7 +244,7 @@ func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "site.toml")
 	s := defaults()
-	l := newLoader(&s)
+	l := newLoader(&s, boxDialect)
 	l.file(name, true)
 	if len(l.problems) > 0 {
 		t.Errorf("optional: %v", l.problems)

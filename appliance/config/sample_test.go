@@ -36,8 +36,8 @@ func TestDocs(t *testing.T) {
 func TestKeys(t *testing.T) {
 	cfg := Default()
 	seen := map[string]string{}
-	for path := range newLoader(&cfg).targets() {
-		name := envName(path)
+	for path := range newLoader(&cfg, boxDialect).targets() {
+		name := boxDialect.envName(path)
 		if other, twice := seen[name]; twice {
 			t.Errorf("%s and %s share %s", path, other, name)
 		}
@@ -45,6 +45,6 @@ func TestKeys(t *testing.T) {
 		if strings.ToLower(path) != path || strings.ContainsAny(path, "- ") {
 			t.Errorf("%s is not spelled like a key", path)
 		}
-		newLoader(&cfg).environment([]string{name + "=x"})
+		newLoader(&cfg, boxDialect).environment([]string{name + "=x"})
 	}
 }

@@ -198,6 +198,7 @@ type Frame struct {
 	Box           *Box                   `protobuf:"bytes,13,opt,name=box,proto3" json:"box,omitempty"`    // when it changed, and once an hour
 	Lost          uint64                 `protobuf:"varint,14,opt,name=lost,proto3" json:"lost,omitempty"` // changes and alerts left out of it for want of room
 	Results       []*Result              `protobuf:"bytes,15,rep,name=results,proto3" json:"results,omitempty"`
+	AllRooms      bool                   `protobuf:"varint,16,opt,name=all_rooms,json=allRooms,proto3" json:"all_rooms,omitempty"` // rooms are all there are: one that is not among them is gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -337,6 +338,13 @@ func (x *Frame) GetResults() []*Result {
 	return nil
 }
 
+func (x *Frame) GetAllRooms() bool {
+	if x != nil {
+		return x.AllRooms
+	}
+	return false
+}
+
 // Gauge is a value over the frame's span.
 type Gauge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -413,7 +421,7 @@ type Sketch struct {
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	StartMs       int64                  `protobuf:"zigzag64,2,opt,name=start_ms,json=startMs,proto3" json:"start_ms,omitempty"`
 	SpanS         uint32                 `protobuf:"varint,3,opt,name=span_s,json=spanS,proto3" json:"span_s,omitempty"` // 3600 or 86400
-	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`                 // DDSketch (Encode) or HyperLogLog (MarshalBinary), by the id's kind
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`                 // DistributionSketch or SetSketch, by the id's kind
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -621,11 +629,11 @@ type Box struct {
 	Arch          string                 `protobuf:"bytes,2,opt,name=arch,proto3" json:"arch,omitempty"`                                  // GOOS/GOARCH
 	StartedMs     int64                  `protobuf:"zigzag64,3,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`    // the process
 	Policy        uint64                 `protobuf:"varint,4,opt,name=policy,proto3" json:"policy,omitempty"`                             // the revision of the desired policy in force, 0 for none
-	PolicyFault   string                 `protobuf:"bytes,5,opt,name=policy_fault,json=policyFault,proto3" json:"policy_fault,omitempty"` // why a newer one is not
+	PolicyFault   string                 `protobuf:"bytes,5,opt,name=policy_fault,json=policyFault,proto3" json:"policy_fault,omitempty"` // why a newer one is not: of PolicyFaults
 	Level         string                 `protobuf:"bytes,6,opt,name=level,proto3" json:"level,omitempty"`                                // minimal, default, named
 	CertEndMs     int64                  `protobuf:"zigzag64,7,opt,name=cert_end_ms,json=certEndMs,proto3" json:"cert_end_ms,omitempty"`
 	BackupMs      int64                  `protobuf:"zigzag64,8,opt,name=backup_ms,json=backupMs,proto3" json:"backup_ms,omitempty"` // newest backup, 0 for none
-	Name          string                 `protobuf:"bytes,9,opt,name=name,proto3" json:"name,omitempty"`                            // what people at the site call it; empty at minimal
+	Name          string                 `protobuf:"bytes,9,opt,name=name,proto3" json:"name,omitempty"`                            // what people at the site call it; only at level named
 	Link          string                 `protobuf:"bytes,10,opt,name=link,proto3" json:"link,omitempty"`                           // websocket or post
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -736,7 +744,7 @@ type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Ok            bool                   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
-	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"` // for people, at most 1 KiB
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"` // for people: of Outcomes
 	AtMs          int64                  `protobuf:"zigzag64,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -816,7 +824,7 @@ const file_frame_proto_rawDesc = "" +
 	"\asent_ms\x18\x03 \x01(\x12R\x06sentMs\x12\x12\n" +
 	"\x04boot\x18\x04 \x01(\aR\x04boot\x12\x17\n" +
 	"\amono_ms\x18\x05 \x01(\x04R\x06monoMs\x120\n" +
-	"\x06frames\x18\x06 \x03(\v2\x18.signalbox.sync.v1.FrameR\x06frames\"\x95\x04\n" +
+	"\x06frames\x18\x06 \x03(\v2\x18.signalbox.sync.v1.FrameR\x06frames\"\xb2\x04\n" +
 	"\x05Frame\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\x12\x19\n" +
@@ -834,7 +842,8 @@ const file_frame_proto_rawDesc = "" +
 	"\x06alerts\x18\f \x03(\v2\x18.signalbox.sync.v1.AlertR\x06alerts\x12(\n" +
 	"\x03box\x18\r \x01(\v2\x16.signalbox.sync.v1.BoxR\x03box\x12\x12\n" +
 	"\x04lost\x18\x0e \x01(\x04R\x04lost\x123\n" +
-	"\aresults\x18\x0f \x03(\v2\x19.signalbox.sync.v1.ResultR\aresults\"W\n" +
+	"\aresults\x18\x0f \x03(\v2\x19.signalbox.sync.v1.ResultR\aresults\x12\x1b\n" +
+	"\tall_rooms\x18\x10 \x01(\bR\ballRooms\"W\n" +
 	"\x05Gauge\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x12R\x04last\x12\x14\n" +

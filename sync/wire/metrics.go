@@ -151,3 +151,33 @@ var Metrics = []Metric{
 	{QualityRTTMs, "quality.rtt_ms", Distribution, "quality"},
 	{DevicesUnique, "devices.unique", Set, "devices"},
 }
+
+// kinds is Metrics by id.
+var kinds = func() map[MetricID]Kind {
+	m := make(map[MetricID]Kind, len(Metrics))
+	for _, metric := range Metrics {
+		m[metric.ID] = metric.Kind
+	}
+	return m
+}()
+
+var kindNames = map[Kind]string{Counter: "counter", Level: "level", Distribution: "distribution", Set: "set"}
+
+// String is the kind's name.
+func (k Kind) String() string {
+	if name, ok := kindNames[k]; ok {
+		return name
+	}
+	return "unknown"
+}
+
+// Unknown is the kind of an id that is not among Metrics.
+const Unknown Kind = 0xFF
+
+// KindOf tells how values of id grow together.
+func KindOf(id MetricID) Kind {
+	if kind, ok := kinds[id]; ok {
+		return kind
+	}
+	return Unknown
+}

@@ -11,8 +11,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"signalbox/appliance/api"
 	"signalbox/appliance/control"
+	"signalbox/internal/jsonapi"
 )
 
 // maxAnswerBytes is more than any answer of the API has.
@@ -112,12 +112,12 @@ func (c *client) send(ctx context.Context, method, path string, in any, header .
 }
 
 // refused is what the box had against a request.
-type refused struct{ fault api.Error }
+type refused struct{ fault jsonapi.Error }
 
 func (r *refused) Error() string { return r.fault.Message }
 
 func refusal(status string, answer []byte) error {
-	var failure api.Failure
+	var failure jsonapi.Failure
 	if err := json.Unmarshal(answer, &failure); err != nil || failure.Error.Message == "" {
 		return fmt.Errorf("the box answered %s", status)
 	}

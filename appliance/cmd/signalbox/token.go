@@ -161,6 +161,7 @@ type revokeCommand struct {
 	boxFlags
 	ID      string `arg:"" optional:"" help:"Id of the token, as --json shows it."`
 	Subject string `help:"Revoke all tokens of this subject that were made until now." placeholder:"NAME"`
+	Lift    bool   `help:"End the revocation of this token or subject."`
 }
 
 func (c *revokeCommand) Run(p *program) error {
@@ -169,7 +170,7 @@ func (c *revokeCommand) Run(p *program) error {
 	}
 	box, err := c.either(p)
 	return with(box, err, func(box *client) error {
-		return box.call(p.ctx, http.MethodPost, "/v1/revocations", api.Revocation{TokenID: c.ID, Subject: c.Subject}, nil)
+		return box.call(p.ctx, http.MethodPost, "/v1/revocations", api.Revocation{TokenID: c.ID, Subject: c.Subject, Lift: c.Lift}, nil)
 	})
 }
 

@@ -15,6 +15,7 @@ type box struct {
 	limit   *rate.Limiter // of bytes
 	in, out atomic.Uint64
 	last    atomic.Int64 // when it was here last, Unix nanoseconds
+	posted  atomic.Int64 // when it posted last
 
 	// Guarded by the gateway's mu.
 	tunnels []*tunnel // oldest first

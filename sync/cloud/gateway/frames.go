@@ -59,6 +59,7 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.counts.posts.Add(1)
+	b.posted.Store(time.Now().UnixNano())
 	g.counts.out.Add(uint64(len(answer)))
 	b.out.Add(uint64(len(answer)))
 	w.Header().Set("Content-Type", "application/json")

@@ -38,7 +38,7 @@ func TestTrafficClass(t *testing.T) {
 			}
 		}
 		setInt(receive, 1)
-		for _, want := range []int{0, 0xB8, 0x89, 0xB8, 0x02} { // expedited forwarding, ECT, CE
+		for _, want := range []int{0, 0xB8, 0x89, 0xB8, 0x02} { // expedited forwarding, and the marks of RFC 3168
 			setInt(set, want)
 			for range 3 { // as one segmented send
 				if _, err := conn.Write([]byte("hello")); err != nil {

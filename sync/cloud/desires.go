@@ -1,0 +1,60 @@
+package cloud
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+
+	"signalbox/sync/cloud/projection"
+	"signalbox/sync/cloud/projector"
+	"signalbox/sync/cloud/registry"
+	"signalbox/sync/wire"
+)
+
+// keys are the keys of boxes as the projector asks for them.
+type keys struct{ *registry.Registry }
+
+func (k keys) Keys(id wire.BoxID) []projector.Key {
+	b, ok := k.Box(id)
+	if !ok {
+		return nil
+	}
+	all := make([]projector.Key, 0, len(b.Keys))
+	for _, key := range b.Keys {
+		public, err := x509.ParsePKIXPublicKey(key.Public)
+		if err != nil {
+			continue // of a later version; it verifies nothing here
+		}
+		all = append(all, projector.Key{ID: key.ID, Public: public, Revoked: revokedAt(key)})
+	}
+	return all
+}
+
+// revokedAt is when what a key signs stopped to count. A key that was replaced
+// stays good: frames that were signed with it may be on their way for a month.
+func revokedAt(key registry.Key) time.Time {
+	if key.Why == registry.KeyRevoked {
+		return key.Until
+	}
+	return time.Time{}
+}
+
+// desired is what boxes should do, as the projector tells them.
+type desired struct{ *registry.Registry }
+
+func (d desired) Pending(box wire.BoxID, _ time.Time) []wire.Command { return d.Registry.Pending(box) }
+
+// Wants asks for nothing by itself: the dashboard nudges boxes that somebody
+// watches again and again, and boxes renew in time.
+func (d desired) Wants(wire.BoxID, time.Time) (wire.Seconds, bool) { return 0, false }
+
+// results takes what came of commands.
+type results struct{ *registry.Registry }
+
+func (r results) Result(ctx context.Context, x projection.Result) error {
+	err := r.Finish(ctx, x.Box, x.ID, x.OK, x.Text, x.At)
+	if err != nil && isNotFound(err) {
+		return nil // the command has expired and is forgotten, or never was
+	}
+	return err
+}

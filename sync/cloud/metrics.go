@@ -1,0 +1,71 @@
+package cloud
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"signalbox/sync/cloud/identity"
+	"signalbox/sync/cloud/presence"
+	"signalbox/sync/wire"
+)
+
+// attendance is who is connected, as the dashboard asks for it.
+type attendance struct {
+	*presence.Presence
+	registrar *identity.Registrar
+}
+
+// Tried is when a revoked box last tried to come in at this node.
+func (a attendance) Tried(id wire.BoxID) time.Time { return a.registrar.Tried(id) }
+
+// collector shows what the node's parts count. Label values are fixed in code.
+type collector struct{ *Node }
+
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("signalbox_cloud_"+name, help, labels, nil)
+}
+
+var (
+	descTunnels  = metric("tunnels", "Boxes' tunnels open at this node.")
+	descRefused  = metric("gateway_refused_total", "Attempts of boxes to come in that were refused, by reason.", "reason")
+	descApplied  = metric("projection_messages_total", "Messages of the stream applied.")
+	descLag      = metric("projection_lag", "Messages of the stream not applied yet.")
+	descPosition = metric("projection_position", "Last message of the stream applied.")
+	descResets   = metric("projection_resets_total", "Times the stream was read again from its start.")
+	descRolled   = metric("rollups_total", "Closed hours written by this node.")
+	descLeader   = metric("leader", "1 while this node writes closed hours.")
+	descJoins    = metric("identity_refused_total", "Requests to join, to renew or to be known that were refused, by reason.", "reason")
+)
+
+// Describe sends nothing: what there is may depend on the node.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect takes a snapshot of every part.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	in := c.gateway.Stats()
+	gauge(descTunnels, float64(in.Tunnels))
+	for reason, n := range in.Refused {
+		count(descRefused, n, reason)
+	}
+	for reason, n := range c.registrar.Stats().Refused {
+		count(descJoins, n, string(reason))
+	}
+	st := c.projector.Stats()
+	count(descApplied, st.Applied)
+	gauge(descLag, float64(st.Lag))
+	gauge(descPosition, float64(st.Position.Seq))
+	count(descResets, st.Resets)
+	count(descRolled, st.Rolled)
+	leader := 0.0
+	if st.Leader {
+		leader = 1
+	}
+	gauge(descLeader, leader)
+}

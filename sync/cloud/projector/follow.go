@@ -1,0 +1,249 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"signalbox/sync/cloud/projection"
+)
+
+// errMoved is returned when the stream is not the one that is being read.
+var errMoved = errors.New("the stream has changed")
+
+// item is a message on its way to the projection.
+type item struct {
+	message projection.Message
+	bytes   int
+	pending uint64 // messages behind it in the stream
+}
+
+// follow reads the stream, again from where the projection is after any fault
+// of the broker or the disk. Only a damaged projection ends it.
+func (p *Projector) follow(ctx context.Context) error {
+	for {
+		err := p.session(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, projection.ErrDamaged):
+			return err
+		case errors.Is(err, errMoved):
+			continue
+		}
+		p.health.Store(&err)
+		p.cfg.Logger.Warn("stream cannot be read, trying again", "err", err)
+		if !sleep(ctx, time.Second) {
+			return nil
+		}
+	}
+}
+
+// session reads with one consumer until something fails.
+func (p *Projector) session(ctx context.Context) error {
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	stream, err := p.cfg.JetStream.Stream(ctx, streamUp)
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo()
+	if err := p.take(ctx, stream, info); err != nil {
+		return err
+	}
+	at := p.cfg.Projection.Position()
+	if at.Seq >= info.State.LastSeq {
+		p.caughtUp(0)
+	}
+	consumer, err := p.cfg.JetStream.OrderedConsumer(ctx, streamUp, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at.Seq + 1, MaxResetAttempts: 3, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(pullBytes))
+	if err != nil {
+		return err
+	}
+	p.health.Store(nil)
+	items := make(chan item, 64)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.pump(ctx, messages, items) })
+	g.Go(func() error { return p.apply(ctx, items) })
+	g.Go(func() error { return p.watch(ctx) })
+	g.Go(func() error {
+		// Stopping may wait for a call that the consumer makes to the broker.
+		<-ctx.Done()
+		messages.Stop()
+		return nil
+	})
+	return g.Wait()
+}
+
+// take makes sure that the projection's position is one in this stream, and
+// begins at its start if not.
+func (p *Projector) take(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo) error {
+	at := p.cfg.Projection.Position()
+	same, err := p.same(ctx, stream, info, at)
+	if err != nil || same {
+		return err
+	}
+	_, err = p.cfg.Projection.Update(func(tx *projection.Tx) error {
+		return tx.Restart(info.Created, info.State.FirstSeq <= 1)
+	})
+	if err != nil {
+		return err
+	}
+	if !at.Stream.IsZero() {
+		p.cfg.Logger.Warn("stream is another than before, reading it from the start", "seq", at.Seq)
+		p.resets.Add(1)
+		p.nudger.resyncAll()
+	}
+	return nil
+}
+
+// same tells whether at is a position in the stream. The stream may have been
+// made anew, or have been restored from a copy and gone on from there: then
+// another message, or none, has the number of the last one applied.
+func (p *Projector) same(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo, at projection.Position) (bool, error) {
+	if !at.Stream.Equal(info.Created) || at.Seq > info.State.LastSeq {
+		return false, nil
+	}
+	if at.Seq == 0 || at.Seq < info.State.FirstSeq {
+		return true, nil
+	}
+	m, err := stream.GetMsg(ctx, at.Seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true, nil // it went by age or by hand
+	}
+	if err != nil {
+		return false, err
+	}
+	return m.Time.Equal(at.Time), nil
+}
+
+// watch looks whether the stream is still the one that is being read. A consumer
+// would wait for ever behind the end of one that was made anew.
+func (p *Projector) watch(ctx context.Context) error {
+	for sleep(ctx, p.cfg.CheckEvery) {
+		stream, err := p.cfg.JetStream.Stream(ctx, streamUp)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		if err != nil {
+			continue // the broker is away; the consumer goes on when it is back
+		}
+		info, at := stream.CachedInfo(), p.cfg.Projection.Position()
+		if !at.Stream.Equal(info.Created) || at.Seq > info.State.LastSeq {
+			return errMoved
+		}
+		p.lag.Store(info.State.LastSeq - at.Seq)
+	}
+	return nil
+}
+
+// pump reads and judges messages.
+func (p *Projector) pump(ctx context.Context, messages jetstream.MessagesContext, items chan<- item) error {
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		i := item{p.judge.message(ctx, m.Subject(), m.Data(), meta), len(m.Data()), meta.NumPending}
+		select {
+		case items <- i:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// apply gathers messages and applies them in one transaction.
+func (p *Projector) apply(ctx context.Context, items <-chan item) error {
+	for {
+		batch, err := p.gather(ctx, items)
+		if err != nil {
+			return err
+		}
+		results := false
+		changed, err := p.cfg.Projection.Update(func(tx *projection.Tx) error {
+			for i := range batch {
+				if err := tx.Apply(&batch[i].message); err != nil {
+					return err
+				}
+				results = results || hasResults(&batch[i].message)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		p.applied.Add(uint64(len(batch)))
+		if results {
+			p.wakeResults()
+		}
+		p.caughtUp(batch[len(batch)-1].pending)
+		if p.isReady() {
+			p.nudger.tell(changed)
+		}
+	}
+}
+
+// gather waits for a message, and then a little for more.
+func (p *Projector) gather(ctx context.Context, items <-chan item) ([]item, error) {
+	var batch []item
+	bytes := 0
+	var linger <-chan time.Time
+	for len(batch) < maxBatch && bytes < maxBatchBytes {
+		select {
+		case i := <-items:
+			if linger == nil {
+				t := time.NewTimer(p.cfg.Linger)
+				defer t.Stop()
+				linger = t.C
+			}
+			batch, bytes = append(batch, i), bytes+i.bytes
+		case <-linger:
+			return batch, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return batch, nil
+}
+
+func hasResults(m *projection.Message) bool {
+	for _, f := range m.Body.GetFrames() {
+		if len(f.GetResults()) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// caughtUp notes how many messages wait; with none the node is ready for the
+// first time. Called by the goroutine that applies, or before it begins.
+func (p *Projector) caughtUp(pending uint64) {
+	p.lag.Store(pending)
+	if pending == 0 && !p.isReady() {
+		close(p.ready)
+		p.nudger.begin()
+	}
+}
+
+func (p *Projector) isReady() bool {
+	select {
+	case <-p.ready:
+		return true
+	default:
+		return false
+	}
+}
