@@ -52,21 +52,17 @@ func (g *Gateway) serveTunnel(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, why, 0)
 		return
 	}
-	id, until, ok := g.authenticate(w, r)
-	if !ok {
-		return
-	}
-	if !time.Now().Before(until) {
-		g.refuse(w, refusedEnded, 0)
+	c, ok := g.identify(w, r)
+	if !ok || !c.Proof.Prove(w, nil) {
 		return
 	}
 	conn, err := g.dial(r.Context())
 	if err != nil {
-		g.log.Warn("a box cannot be brought to the broker", "site", id.Site, "box", id.Box, "err", err)
+		g.log.Warn("a box cannot be brought to the broker", "site", c.Box.Site, "box", c.Box.Box, "err", err)
 		g.refuse(w, refusedBroker, 0)
 		return
 	}
-	g.openTunnel(w, r, &tunnel{gateway: g, id: id, until: until, since: time.Now(), broker: conn, done: make(chan struct{})})
+	g.openTunnel(w, r, &tunnel{gateway: g, id: c.Box, until: c.Until, since: time.Now(), broker: conn, done: make(chan struct{})})
 }
 
 // openTunnel answers with 101 and starts the goroutines. The handler returns, so
