@@ -29,6 +29,11 @@ func metric(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descTunnels  = metric("tunnels", "Boxes' tunnels open at this node.")
 	descRefused  = metric("gateway_refused_total", "Attempts of boxes to come in that were refused, by reason.", "reason")
+	descClosed   = metric("tunnels_closed_total", "Tunnels that ended, by reason.", "reason")
+	descPosts    = metric("posts_total", "Batches and questions of boxes without a tunnel that were answered.")
+	descBytes    = metric("tunnel_bytes_total", "Bytes of tunnels and posts, without framing, by direction as boxes see it.", "direction")
+	descGranted  = metric("callout_granted_total", "Sessions let in at an external NATS cluster by this node.")
+	descDenied   = metric("callout_refused_total", "Sessions refused at an external NATS cluster by this node.")
 	descApplied  = metric("projection_messages_total", "Messages of the stream applied.")
 	descLag      = metric("projection_lag", "Messages of the stream not applied yet.")
 	descPosition = metric("projection_position", "Last message of the stream applied.")
@@ -54,6 +59,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range in.Refused {
 		count(descRefused, n, reason)
 	}
+	for reason, n := range in.Closed {
+		count(descClosed, n, reason)
+	}
+	count(descPosts, in.Posts)
+	count(descBytes, in.BytesIn, "up")
+	count(descBytes, in.BytesOut, "down")
+	callout := c.broker.Stats()
+	count(descGranted, callout.Granted)
+	count(descDenied, callout.Refused+callout.Mistaken)
 	for reason, n := range c.registrar.Stats().Refused {
 		count(descJoins, n, string(reason))
 	}

@@ -147,7 +147,7 @@ func (n *Node) buildProjection() (err error) {
 }
 
 func (n *Node) buildGateway() (err error) {
-	n.gateway, err = gateway.New(gateway.Config{Broker: n.broker, Registry: n.registry, Identity: n.registrar, Logger: n.log})
+	n.gateway, err = gateway.New(gateway.Config{Broker: n.broker, Registry: n.registry, Identity: gateway.Registrar{Registrar: n.registrar}, Logger: n.log})
 	if err != nil {
 		return err
 	}

@@ -58,12 +58,13 @@ func (g *Gateway) Box(id wire.BoxID) BoxStats {
 	return s
 }
 
-// admit counts a tunnel in. replaced, if any, is to be ended.
+// admit counts a tunnel in. replaced, if any, is to be ended: it does not count
+// any more.
 func (g *Gateway) admit(t *tunnel) (replaced *tunnel, why *refusal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stop {
-		return nil, refusedStopping
+	if why := g.roomLocked(); why != nil {
+		return nil, why
 	}
 	b := g.boxLocked(t.id)
 	if len(b.tunnels) >= maxTunnelsOfBox {
@@ -82,6 +83,10 @@ func (g *Gateway) admit(t *tunnel) (replaced *tunnel, why *refusal) {
 func (g *Gateway) room() *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.roomLocked()
+}
+
+func (g *Gateway) roomLocked() *refusal {
 	switch {
 	case g.stop:
 		return refusedStopping

@@ -56,7 +56,7 @@ func serveCost() int {
 	for i := range *costTunnels {
 		_ = r.ChangeBox(ctx, costBox(i), func(*registry.Box) error { return nil })
 	}
-	id := &identity{}
+	id := &believer{}
 	id.until.Store(time.Now().Add(time.Hour).Unix())
 	g, err := New(Config{Broker: b, Registry: r, Identity: id, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -44,7 +44,7 @@ func TestPost(t *testing.T) {
 	for range 2 { // it has been stored, and is not again
 		resp, text := l.post(t, boxA, ask, []byte("batch"))
 		var s wire.Standing
-		if err := json.Unmarshal([]byte(text), &s); err != nil || resp.StatusCode != http.StatusOK || s.Applied != 9 || s.Incarnation != 1<<64-1 {
+		if err := json.Unmarshal([]byte(text), &s); err != nil || resp.Header.Get("Test-Proof") != "cloud"+text || resp.StatusCode != http.StatusOK || s.Applied != 9 || s.Incarnation != 1<<64-1 {
 			t.Errorf("got %s %s", resp.Status, text)
 		}
 	}
@@ -80,6 +80,7 @@ func TestPost(t *testing.T) {
 		{"an ask that is no JSON", "{", nil, http.StatusBadRequest, "ask"},
 		{"an ask that is a list", "[]", nil, http.StatusBadRequest, "ask"},
 		{"a long ask", `{"version":"` + strings.Repeat("x", wire.MaxAskBytes) + `"}`, nil, http.StatusBadRequest, "ask"},
+		{"not what the box has signed", ask, []byte("changed on the way"), http.StatusBadRequest, "digest"},
 		{"too large", ask, make([]byte, maxBatchBytes+1), http.StatusRequestEntityTooLarge, "oversize"},
 	} {
 		if resp, text := l.post(t, boxA, c.ask, c.body); resp.StatusCode != c.status || !strings.Contains(text, `"error":"`+c.reason+`"`) {

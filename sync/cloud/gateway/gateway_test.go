@@ -29,18 +29,27 @@ import (
 	"signalbox/sync/wire"
 )
 
-// identity believes everybody who names a box.
-type identity struct{ until atomic.Int64 }
+// believer believes everybody who names a box.
+type believer struct{ until atomic.Int64 }
 
-func (i *identity) Authenticate(w http.ResponseWriter, r *http.Request) (wire.BoxID, time.Time, bool) {
+func (i *believer) Identify(w http.ResponseWriter, r *http.Request) (Caller, bool) {
 	name, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Box ")
 	box, err := wire.ParseBoxID(name)
 	if !ok || err != nil {
 		http.Error(w, "who are you", http.StatusUnauthorized)
-		return wire.BoxID{}, time.Time{}, false
+		return Caller{}, false
 	}
-	w.Header().Set("Test-Proof", "cloud")
-	return box, time.Unix(i.until.Load(), 0), true
+	return Caller{box, time.Unix(i.until.Load(), 0), proof{}}, true
+}
+
+// proof covers every body but one, and is of a header of its own.
+type proof struct{}
+
+func (proof) Covers(body []byte) bool { return string(body) != "changed on the way" }
+
+func (proof) Prove(w http.ResponseWriter, body []byte) bool {
+	w.Header().Set("Test-Proof", "cloud"+string(body))
+	return true
 }
 
 // lab is a gateway and what it needs.
@@ -48,14 +57,14 @@ type lab struct {
 	*Gateway
 	broker   *broker.Broker
 	registry *registry.Registry
-	identity *identity
+	identity *believer
 	url      string
 	stop     func()
 }
 
 func newLab(t *testing.T, cfg Config) *lab {
 	t.Helper()
-	l := &lab{identity: &identity{}}
+	l := &lab{identity: &believer{}}
 	l.identity.until.Store(time.Now().Add(time.Hour).Unix())
 	l.broker, _ = brokertest.Start(t, t.TempDir())
 	l.registry = registrytest.Start(t, l.broker)

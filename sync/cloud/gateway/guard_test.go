@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -106,14 +107,14 @@ func TestGuard(t *testing.T) {
 		{"everything", hello + "SUB > 1\r\n", errSubject},
 		{"a queue", hello + "SUB " + boxA.NudgeSubject() + " q 1\r\n", errLine},
 	} {
-		if err := check(newGuard(), c.bytes); err != c.want {
+		if err := check(newGuard(), c.bytes); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.what, err, c.want)
 		}
 		g, got := newGuard(), error(nil)
 		for i := 0; i < len(c.bytes) && got == nil; i++ {
 			got = check(g, c.bytes[i:i+1])
 		}
-		if got != c.want {
+		if !errors.Is(got, c.want) {
 			t.Errorf("%s, byte by byte: got %v, want %v", c.what, got, c.want)
 		}
 	}
@@ -121,7 +122,7 @@ func TestGuard(t *testing.T) {
 	for i := range maxSubscriptions + 1 {
 		many += fmt.Sprintf("SUB %s.%d %d\r\n", boxA.InboxPrefix(), i, i)
 	}
-	if err := check(newGuard(), many); err != errSubscriptions {
+	if err := check(newGuard(), many); !errors.Is(err, errSubscriptions) {
 		t.Errorf("many subscriptions: got %v, want %v", err, errSubscriptions)
 	}
 }
@@ -144,7 +145,7 @@ func FuzzGuard(f *testing.F) {
 				t.Errorf("whole: %q, cut at %d: %q and %q", out, at, first, second)
 			}
 		}
-		if whole != pieces {
+		if !errors.Is(whole, pieces) {
 			t.Errorf("whole: %v, cut at %d: %v", whole, at, pieces)
 		}
 		if len(g.held) > maxLine || len(g.subs) > maxSubscriptions+1 {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,7 @@ func (g *Gateway) serveTunnel(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet:
 		g.refuse(w, refusedMethod, 0)
 		return
-	case !websocket.IsWebSocketUpgrade(r) || !offers(r, wire.TunnelSubprotocol):
+	case !websocket.IsWebSocketUpgrade(r) || !slices.Contains(websocket.Subprotocols(r), wire.TunnelSubprotocol):
 		g.refuse(w, refusedUpgrade, 0)
 		return
 	case !g.upgrader.CheckOrigin(r):
@@ -51,30 +52,17 @@ func (g *Gateway) serveTunnel(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, why, 0)
 		return
 	}
-	id, until, ok := g.authenticate(w, r)
-	if !ok {
-		return
-	}
-	if !time.Now().Before(until) {
-		g.refuse(w, refusedEnded, 0)
+	c, ok := g.identify(w, r)
+	if !ok || !c.Proof.Prove(w, nil) {
 		return
 	}
 	conn, err := g.dial(r.Context())
 	if err != nil {
-		g.log.Warn("a box cannot be brought to the broker", "site", id.Site, "box", id.Box, "err", err)
+		g.log.Warn("a box cannot be brought to the broker", "site", c.Box.Site, "box", c.Box.Box, "err", err)
 		g.refuse(w, refusedBroker, 0)
 		return
 	}
-	g.openTunnel(w, r, &tunnel{gateway: g, id: id, until: until, since: time.Now(), broker: conn, done: make(chan struct{})})
-}
-
-func offers(r *http.Request, subprotocol string) bool {
-	for _, p := range websocket.Subprotocols(r) {
-		if p == subprotocol {
-			return true
-		}
-	}
-	return false
+	g.openTunnel(w, r, &tunnel{gateway: g, id: c.Box, until: c.Until, since: time.Now(), broker: conn, done: make(chan struct{})})
 }
 
 // openTunnel answers with 101 and starts the goroutines. The handler returns, so
@@ -82,13 +70,24 @@ func offers(r *http.Request, subprotocol string) bool {
 func (g *Gateway) openTunnel(w http.ResponseWriter, r *http.Request, t *tunnel) {
 	session := g.cfg.Broker.Session(t.id, t.until)
 	t.guard = guard{id: t.id, session: session}
+	// Before the box knows, so that of its tunnels the one it opened last is the newest.
+	replaced, why := g.admit(t)
+	if why != nil {
+		t.broker.Close()
+		g.refuse(w, why, 0)
+		return
+	}
+	if replaced != nil {
+		replaced.end(wire.CloseReplaced, closedReplaced)
+	}
 	header := w.Header().Clone() // what identity says, which Upgrade would leave out
 	header.Set(wire.SessionHeader, session)
 	var err error
 	if t.ws, err = g.upgrader.Upgrade(w, r, header); err != nil {
 		t.broker.Close()
-		var bad websocket.HandshakeError
-		if errors.As(err, &bad) {
+		g.dismiss(t)
+		g.tunnels.Add(-2) // inward and outward never run
+		if _, bad := errors.AsType[websocket.HandshakeError](err); bad {
 			g.refuse(w, refusedHandshake, 0)
 		} else {
 			g.counts.refused.add(refusedHandshake) // the connection is gone
@@ -97,17 +96,6 @@ func (g *Gateway) openTunnel(w http.ResponseWriter, r *http.Request, t *tunnel) 
 	}
 	t.ws.SetReadLimit(wire.MaxTunnelMessage)
 	t.ws.SetPongHandler(func(string) error { t.hear(); return nil })
-	replaced, why := g.admit(t)
-	if why != nil {
-		g.counts.refused.add(why)
-		t.sayClose(wire.CloseRestart, closedRestart)
-		t.ws.Close()
-		t.broker.Close()
-		return
-	}
-	if replaced != nil {
-		replaced.end(wire.CloseReplaced, closedReplaced)
-	}
 	g.counts.opened.Add(1)
 	g.log.Debug("tunnel opened", "site", t.id.Site, "box", t.id.Box, "remote", r.RemoteAddr)
 	t.hear()
