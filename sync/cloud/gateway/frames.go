@@ -32,25 +32,30 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, refusedOversize, 0)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
-	r.Body = http.MaxBytesReader(w, r.Body, maxBatchBytes)
-	id, until, ok := g.authenticate(w, r)
-	if !ok {
-		return
-	}
-	if !time.Now().Before(until) {
-		g.refuse(w, refusedEnded, 0)
-		return
-	}
-	b, why := g.startPost(id)
-	if why != nil {
+	if why := g.startPost(); why != nil {
 		g.refuse(w, why, 0)
 		return
 	}
-	defer g.endPost(b)
-	answer, why, wait := g.post(r, id, b)
+	defer g.endPost()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
+	r.Body = http.MaxBytesReader(w, r.Body, maxBatchBytes)
+	c, ok := g.identify(w, r)
+	if !ok {
+		return
+	}
+	b := g.startPostOf(c.Box)
+	if b == nil {
+		g.refuse(w, refusedBusy, time.Second)
+		return
+	}
+	defer g.endPostOf(b)
+	answer, why, wait := g.post(r, c, b)
 	if why != nil {
 		g.refuse(w, why, wait)
+		return
+	}
+	// What goes down may be commands: they are covered like the batch.
+	if !c.Proof.Prove(w, answer) {
 		return
 	}
 	g.counts.posts.Add(1)
@@ -64,7 +69,7 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 }
 
 // post stores the batch, if there is one, and asks where the box stands.
-func (g *Gateway) post(r *http.Request, id wire.BoxID, b *box) (answer []byte, why *refusal, wait time.Duration) {
+func (g *Gateway) post(r *http.Request, c Caller, b *box) (answer []byte, why *refusal, wait time.Duration) {
 	ask, ok := askOf(r)
 	if !ok {
 		return nil, refusedAsk, 0
@@ -76,7 +81,10 @@ func (g *Gateway) post(r *http.Request, id wire.BoxID, b *box) (answer []byte, w
 		return nil, refusedOversize, 0
 	case err != nil:
 		return nil, refusedBody, 0
+	case !c.Proof.Covers(batch):
+		return nil, refusedDigest, 0
 	}
+	id := c.Box
 	now := time.Now()
 	b.last.Store(now.UnixNano())
 	if reservation := b.limit.ReserveN(now, len(batch)); reservation.DelayFrom(now) > 0 {
