@@ -224,7 +224,7 @@ func TestDontFragment(t *testing.T) {
 	lab := netlab.New(t, "box", "tablet", "robot")
 	box, robot := lab.Host("box"), lab.Host("robot")
 	startBox(t, box, turn.Default())
-	for _, addr := range []func(*netlab.Host) netip.Addr{(*netlab.Host).IPv4, (*netlab.Host).IPv6} {
+	for i, addr := range []func(*netlab.Host) netip.Addr{(*netlab.Host).IPv4, (*netlab.Host).IPv6} {
 		conn, err := robot.ListenPacket("udp", netip.AddrPortFrom(addr(robot), 5000).String())
 		if err != nil {
 			t.Fatal(err)
@@ -232,7 +232,7 @@ func TestDontFragment(t *testing.T) {
 		defer conn.Close()
 		peer := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 		c := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(addr(box), 3478).String())
-		c.Allocate()
+		c.Allocate(raw(stun.AttrRequestedAddressFamily, byte(i+1), 0, 0, 0))
 		want(t, "permission", c.Permit(peer), 0)
 		for _, size := range []int{1300, 1800, 1301, 1801, 7} { // the network takes 1500 bytes
 			var forbid []stun.Setter
