@@ -87,6 +87,8 @@ var docs = map[string]string{
 	"turn.max_channels_total":          "The same, for the whole relay.",
 	"turn.max_conns":                   "TCP connections at once.",
 	"turn.max_conns_per_source":        "TCP connections at once from one address.",
+	"turn.max_handshakes":              "Connections at once, on ports for TLS and HTTPS, that have not said yet what they are for. More of them wait.",
+	"turn.max_handshakes_per_source":   "The same, from one address; more are closed. Raise it where more devices than this are behind one router.",
 	"turn.quota_period":                "What the bytes below are for: one period follows the other from the start of the relay.",
 	"turn.max_bytes_per_user":          "Payload that one user may relay in each period, both directions together; 0 is no limit.",
 	"turn.max_bytes_per_source":        "The same, for one source.",

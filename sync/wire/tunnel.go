@@ -18,9 +18,10 @@ import (
 // POST to FramesPath is for networks that no WebSocket crosses: the body is one
 // Batch as it would go to FramesSubject, or empty; AskHeader is an Ask in JSON
 // on one line. The answer is 200 and a Standing in JSON, once the broker has
-// the batch on disk. 503 with Retry-After: nothing is known of the batch, send
-// it again. 413, 429 and the refusals of identity are as HTTP has them; every
-// refusal's body is {"error": REASON, "message": TEXT}.
+// the batch on disk; either side's proof covers its body. 503 with Retry-After:
+// nothing is known of the batch, send it again. 413, 429 and the refusals of
+// identity are as HTTP has them; every refusal's body is {"error": REASON,
+// "message": TEXT}.
 const (
 	TunnelPath        = "/sync"
 	TunnelSubprotocol = "signalbox.sync.v1"
