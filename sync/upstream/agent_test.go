@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,13 +33,7 @@ func (p *parts) Sample() Sample {
 	defer p.mu.Unlock()
 	p.asked++
 	s := p.sample
-	s.Counters, s.Gauges = map[wire.MetricID]uint64{}, map[wire.MetricID]int64{}
-	for id, n := range p.sample.Counters {
-		s.Counters[id] = n
-	}
-	for id, v := range p.sample.Gauges {
-		s.Gauges[id] = v
-	}
+	s.Counters, s.Gauges = maps.Clone(p.sample.Counters), maps.Clone(p.sample.Gauges)
 	return s
 }
 

@@ -89,7 +89,6 @@ func (p *person) TLS() *tls.Config {
 }
 func (p *person) Explain(err error) error     { return err }
 func (p *person) Skew() (time.Duration, bool) { p.mu.Lock(); defer p.mu.Unlock(); return p.skew, true }
-func (p *person) setSkew(skew time.Duration)  { p.mu.Lock(); defer p.mu.Unlock(); p.skew = skew }
 
 func (p *person) Prove(nonce, method string, target *url.URL, body []byte) (*wire.Proof, error) {
 	return wire.NewProof(p.key, p.chain, nonce, method, wire.Target(target), body)
