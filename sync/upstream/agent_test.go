@@ -86,6 +86,20 @@ func run(t *testing.T, c *cloud, dir string, change func(*Config)) *running {
 	return r
 }
 
+// joined is what the agent is while the box has an identity.
+func (r *running) joined() *member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.member
+}
+
+// cap is the bandwidth cap in force, in bytes a second.
+func (r *running) cap() float64 {
+	r.meter.bucket.mu.Lock()
+	defer r.meter.bucket.mu.Unlock()
+	return r.meter.bucket.rate
+}
+
 type testWriter struct{ t *testing.T }
 
 func (w testWriter) Write(p []byte) (int, error) {
