@@ -1,23 +1,8 @@
 package cloud
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
-
-	"signalbox/sync/cloud/identity"
-	"signalbox/sync/cloud/presence"
-	"signalbox/sync/wire"
 )
-
-// attendance is who is connected, as the dashboard asks for it.
-type attendance struct {
-	*presence.Presence
-	registrar *identity.Registrar
-}
-
-// Tried is when a revoked box last tried to come in at this node.
-func (a attendance) Tried(id wire.BoxID) time.Time { return a.registrar.Tried(id) }
 
 // collector shows what the node's parts count. Label values are fixed in code.
 type collector struct{ *Node }
