@@ -75,7 +75,7 @@ func (c Config) withDefaults() Config {
 	def(&c.BoxBytes, 96<<20)
 	def(&c.BoxRate, 128<<10)
 	if c.PingEvery == 0 {
-		c.PingEvery = 30 * time.Second
+		c.PingEvery = 3 * time.Minute // the box itself pings after 150 s of silence
 	}
 	if c.PongWait == 0 {
 		c.PongWait = 15 * time.Second

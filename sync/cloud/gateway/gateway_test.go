@@ -191,7 +191,8 @@ func (l *lab) projector(t *testing.T) {
 	t.Helper()
 	sub, err := l.broker.Conn().Subscribe(wire.AllAsks, func(m *nats.Msg) {
 		var ask wire.Ask
-		if json.Unmarshal(m.Data, &ask) != nil || !wire.IsInbox(m.Reply) {
+		box, err := wire.ParseSubject(m.Subject)
+		if err != nil || json.Unmarshal(m.Data, &ask) != nil || !box.OwnsInbox(m.Reply) {
 			return
 		}
 		answer, _ := json.Marshal(wire.Standing{Incarnation: ask.Incarnation, Applied: ask.Newest})
