@@ -39,7 +39,7 @@ type collector struct {
 	failing time.Time // since when no frame could be kept, zero while they can
 }
 
-// collect makes frames until ctx ends: at the start, once a minute while there
+// collect makes frames until ctx ends or the box has joined elsewhere: at the start, once a minute while there
 // is news, and at once for an alert or a result.
 func (m *member) collect(ctx context.Context) (c *collector) {
 	c = &collector{
@@ -58,6 +58,9 @@ func (m *member) collect(ctx context.Context) (c *collector) {
 		case <-m.hurry:
 			hurried = true
 		case <-timer.C:
+		}
+		if m.hasMoved() {
+			return c
 		}
 		urgent := c.look()
 		if hurried || urgent || time.Since(c.framed) >= c.every()-lookEvery/2 {

@@ -108,8 +108,8 @@ func TestPolicy(t *testing.T) {
 		if b := c.facts(); b.GetPolicy() != 3 || b.GetLevel() != "named" || b.GetName() != "Hall 2" {
 			t.Errorf("the box says %v, want policy 3 and level named", b)
 		}
-		if s := a.Status(); s.Policy != 3 || s.Level != "named" || a.meter.bucket.rate != 8000 || a.member.policy.frameEvery() != 2*time.Minute {
-			t.Errorf("status %+v, rate %v", s, a.meter.bucket.rate)
+		if s := a.Status(); s.Policy != 3 || s.Level != "named" || a.cap() != 8000 || a.joined().policy.frameEvery() != 2*time.Minute {
+			t.Errorf("status %+v, rate %v", s, a.cap())
 		}
 		if h.level == nil || *h.level != slog.LevelDebug || !slices.Equal(h.drain, []string{"on"}) {
 			t.Errorf("level %v, drain %v; want debug and on", h.level, h.drain)
@@ -135,8 +135,8 @@ func TestPolicy(t *testing.T) {
 		if b := c.facts(); b.GetPolicy() != 5 || b.GetPolicyFault() != "" || b.GetLevel() != "default" {
 			t.Errorf("the box says %v, want policy 5 and its own level", b)
 		}
-		if h.level != nil || !slices.Equal(h.drain, []string{"on", "own"}) || a.meter.bucket.rate != 0 {
-			t.Errorf("level %v, drain %v, rate %v; want all of the box's own", h.level, h.drain, a.meter.bucket.rate)
+		if h.level != nil || !slices.Equal(h.drain, []string{"on", "own"}) || a.cap() != 0 {
+			t.Errorf("level %v, drain %v, rate %v; want all of the box's own", h.level, h.drain, a.cap())
 		}
 
 		h.mu.Lock()
@@ -199,8 +199,7 @@ func TestInterruptedCommand(t *testing.T) {
 		a := start(dir, func(cfg *Config) { cfg.Commands, cfg.Controls = h, h })
 		time.Sleep(time.Minute)
 		soon := time.Now().Add(time.Hour)
-		a.member.orders.ended = nil
-		if err := a.member.orders.begin(wire.Command{ID: "c9", Name: "backup", Expires: soon}); err != nil {
+		if err := a.joined().orders.begin(wire.Command{ID: "c9", Name: "backup", Expires: soon}); err != nil {
 			t.Fatal(err)
 		}
 		a.stop()
