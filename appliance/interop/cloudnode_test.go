@@ -147,5 +147,11 @@ func (c *cloudNode) join(b *box, made dashboard.SiteMade) (took time.Duration) {
 
 func (c *cloudNode) awaitOnline(site string, within time.Duration) {
 	c.t.Helper()
-	waitFor(c.t, site+" to be connected", within, func() bool { b := c.member(site); return b.Online && !b.Seen.IsZero() })
+	var b dashboard.BoxRow
+	defer func() {
+		if c.t.Failed() {
+			c.t.Logf("the dashboard shows of %s: %+v", site, b)
+		}
+	}()
+	waitFor(c.t, site+" to be connected", within, func() bool { b = c.member(site); return b.Online && !b.Seen.IsZero() })
 }
