@@ -167,12 +167,24 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	run("broker", n.broker.Run)
 	run("registry", n.registry.Run)
-	run("projector", n.projector.Run)
+	run("projector", n.afterBroker(n.projector.Run))
 	run("gateway", n.gateway.Run)
 	run("presence", n.presence.Run)
 	run("https", n.serve)
 	run("dashboard", n.runDashboard)
 	return g.Wait()
+}
+
+// afterBroker runs what reads streams once they are there.
+func (n *Node) afterBroker(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-n.broker.Ready():
+			return run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // supervise runs one part. A part that returns while ctx is live has failed,
