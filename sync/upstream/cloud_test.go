@@ -38,6 +38,7 @@ type cloud struct {
 	noSockets            atomic.Bool // WebSockets do not come through
 	deaf                 atomic.Bool // nothing is projected or answered
 	sessions             sync.Map
+	asking               *nats.Subscription
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
@@ -124,11 +125,20 @@ func (c *cloud) startBroker(dir string) {
 	}
 	_ = stream
 	for subject, handle := range map[string]nats.MsgHandler{
-		wire.AllFrames: c.project, wire.AllAsks: c.answerAsk, wire.AllLive: c.watch,
+		wire.AllFrames: c.project, wire.AllLive: c.watch,
 	} {
 		if _, err := c.nc.Subscribe(subject, handle); err != nil {
 			c.t.Fatal(err)
 		}
+	}
+	c.beginToAnswer()
+}
+
+func (c *cloud) beginToAnswer() {
+	c.t.Helper()
+	var err error
+	if c.asking, err = c.nc.Subscribe(wire.AllAsks, c.answerAsk); err != nil {
+		c.t.Fatal(err)
 	}
 	if err := c.nc.Flush(); err != nil {
 		c.t.Fatal(err)

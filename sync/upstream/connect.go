@@ -137,6 +137,14 @@ func (m *member) about(now time.Time) wire.Ask {
 	}
 }
 
+// name is that of the box's place, which leaves it at level named alone.
+func (m *member) name() string {
+	if m.policy.level() != wire.Named {
+		return ""
+	}
+	return m.cfg.Source.Sample().Name
+}
+
 // renew keeps the certificate good, where the identity is of a kind that can be.
 func (m *member) renew(ctx context.Context) {
 	id, ok := m.identity.(*identity.Identity)
@@ -144,7 +152,7 @@ func (m *member) renew(ctx context.Context) {
 		return
 	}
 	r := identity.NewRenewer(identity.RenewerConfig{
-		Identity: id, URLs: m.cfg.URL, Name: m.cfg.Source.Sample().Name, Version: m.cfg.Version, Proxy: m.cfg.Proxy, Logger: m.log,
+		Identity: id, URLs: m.cfg.URL, Name: m.name, Version: m.cfg.Version, Proxy: m.cfg.Proxy, Logger: m.log,
 	})
 	var g sync.WaitGroup
 	g.Go(func() {

@@ -61,6 +61,24 @@ func TestDeadIdleLinkIsFound(t *testing.T) {
 	})
 }
 
+// A cloud that is starting has a broker before it has anybody who answers. The
+// box asks again soon.
+func TestNobodyAnswersYet(t *testing.T) {
+	c := newCloud(t, listen(t), true)
+	if err := c.asking.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	a := run(t, c, t.TempDir(), nil)
+	a.until("the tunnel", func(s Status) bool { return s.Connected })
+	time.Sleep(200 * time.Millisecond) // its first question is refused meanwhile
+	c.beginToAnswer()
+	began := time.Now()
+	a.until("applied", func(s Status) bool { return s.Applied > 0 && s.Queue == 0 })
+	if took := time.Since(began); took > askTimeout/2 {
+		t.Errorf("applied %v after somebody answers, want it soon", took)
+	}
+}
+
 // Sockets that are cut all the time lose nothing and count nothing twice.
 func TestCutSockets(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
