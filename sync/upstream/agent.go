@@ -25,6 +25,9 @@ type Agent struct {
 	observed observed
 	veil     atomic.Pointer[wire.Veil] // nil before the box has joined
 	connects atomic.Uint64
+	// counted are the process's counters that a site has been told, for the next
+	// one not to count them again. Of the goroutine of Run.
+	counted map[wire.MetricID]uint64
 
 	mu       sync.Mutex // guards what Status tells
 	status   Status

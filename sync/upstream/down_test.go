@@ -332,6 +332,46 @@ func synctestBoxesWith(t *testing.T, do func(t *testing.T, c *cloud, start func(
 	})
 }
 
+// A box that joins another site while it runs counts anew for it, and is free of
+// what the first one wanted: policies of the other have lower numbers.
+func TestMovesToAnotherSite(t *testing.T) {
+	synctestBoxesWith(t, func(t *testing.T, c *cloud, start func(dir string, change func(*Config)) *running) {
+		h, p := &hands{}, newParts()
+		p.sample.Counters[wire.SessionsOpened] = 100
+		a := start(t.TempDir(), func(cfg *Config) { cfg.Commands, cfg.Controls, cfg.Source = h, h, p })
+		time.Sleep(time.Minute)
+		c.order(func() {
+			c.policy = &wire.Policy{Revision: 900, Site: json.RawMessage(`{"level":"named","log_level":"debug","relay_drain":true}`)}
+		})
+		if s := a.Status(); s.Policy != 900 || s.Level != "named" {
+			t.Fatalf("status %+v, want the policy of the first site in force", s)
+		}
+
+		c.with(func() { c.policy, c.frames, c.dated = nil, nil, nil })
+		c.box.mu.Lock()
+		c.box.box.Site = "hall-3"
+		c.box.mu.Unlock()
+		p.change(func(p *parts) { p.sample.Counters[wire.SessionsOpened] += 5 })
+		time.Sleep(2 * time.Minute)
+		if s := a.Status(); s.Box.Site != "hall-3" || s.Policy != 0 || s.Level != "default" || !s.Connected {
+			t.Errorf("status %+v, want the other site and no policy", s)
+		}
+		h.mu.Lock()
+		if h.level != nil || !slices.Equal(h.drain, []string{"on", "own"}) {
+			t.Errorf("level %v, drain %v; want the box's own again", h.level, h.drain)
+		}
+		h.mu.Unlock()
+		if n := c.total(wire.SessionsOpened); n > 5 {
+			t.Errorf("the second site was told of %d sessions, want the 5 at most since it has the box", n)
+		}
+		c.order(func() { c.policy = &wire.Policy{Revision: 7, Site: json.RawMessage(`{"level":"minimal"}`)} })
+		if s := a.Status(); s.Policy != 7 || s.Level != "minimal" {
+			t.Errorf("status %+v, want the policy of the other site in force", s)
+		}
+		a.stop()
+	})
+}
+
 // Names leave the site at level named alone.
 func TestNamesStay(t *testing.T) {
 	for _, level := range []wire.Privacy{wire.Minimal, wire.Default, wire.Named} {

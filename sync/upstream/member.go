@@ -64,21 +64,9 @@ func (m *member) open() (err error) {
 
 // adopt takes over what was in force when the process ended.
 func (m *member) adopt() error {
-	var state outbox.State
-	other := false
-	err := m.outbox.Update(func(s *outbox.State) error {
-		other = s.Box != "" && s.Box != m.box.String()
-		s.Box = m.box.String()
-		state = *s
-		return nil
-	})
+	state, err := m.outbox.Adopt(m.box.String())
 	if err != nil {
 		return err
-	}
-	if other {
-		if err := m.outbox.NewIncarnation("the box has joined another site"); err != nil {
-			return err
-		}
 	}
 	m.policy, m.orders = newPolicies(m, state), newOrders(m, state)
 	return nil
@@ -100,7 +88,10 @@ func (m *member) run(ctx context.Context) {
 	g.Wait()
 	c.look()
 	c.frame() // has what the others did last
-	m.policy.release()
+	m.Agent.counted = c.toldUpTo()
+	if ctx.Err() == nil {
+		m.policy.release()
+	}
 	if err := m.outbox.Close(); err != nil {
 		m.log.Warn("outbox closed with an error", "err", err)
 	}

@@ -558,6 +558,39 @@ func TestFloodIsPaced(t *testing.T) {
 	}
 }
 
+// So is one that floods with messages of next to nothing: each would cost the
+// broker as much as a large one.
+func TestFloodOfSmallMessagesIsPaced(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Config{BoxLines: 50, BoxLineRate: 100})
+	nc, err := l.open(t, boxA).nats(boxA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	began := time.Now()
+	for range 150 {
+		if err := nc.Publish(boxA.LiveSubject(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.FlushTimeout(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 800*time.Millisecond {
+		t.Errorf("150 messages at 100 a second, 50 ahead: took %v", took)
+	}
+	other, err := l.open(t, boxB).nats(boxB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	began = time.Now()
+	if err := other.FlushTimeout(10 * time.Second); err != nil || time.Since(began) > 500*time.Millisecond {
+		t.Errorf("another box: %v after %v", err, time.Since(began))
+	}
+}
+
 func TestStop(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Config{})
