@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"signalbox/internal/netlab"
 	"signalbox/sync/bench/fleet"
 	"signalbox/sync/cloud"
 	"signalbox/sync/cloud/projection"
@@ -30,9 +31,10 @@ import (
 type cloudOrder struct {
 	Data, HTTPS, Control string
 	Speed                int
+	NATS                 cloud.NATS // empty: the embedded broker
 }
 
-// playCloud is a cloud node with its embedded broker, until it is killed.
+// playCloud is a cloud node, with its embedded broker or at an external cluster, until it is killed.
 func playCloud() error {
 	var order cloudOrder
 	if err := json.Unmarshal([]byte(os.Args[1]), &order); err != nil {
@@ -40,7 +42,10 @@ func playCloud() error {
 	}
 	cfg := cloud.Default()
 	cfg.Data, cfg.HTTP, cfg.Speed = order.Data, cloud.HTTP{HTTPS: []string{order.HTTPS}}, order.Speed
-	cfg.Name, cfg.Logger = "cloud", slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if len(order.NATS.URLs) > 0 {
+		cfg.NATS = order.NATS
+	}
+	cfg.Name, cfg.Logger = filepath.Base(order.Data), slog.New(slog.NewTextHandler(os.Stderr, nil))
 	node, err := cloud.New(cfg)
 	if err != nil {
 		return err
@@ -64,6 +69,7 @@ func playCloud() error {
 type center struct {
 	t     *testing.T
 	order cloudOrder
+	on    *netlab.Host // nil: this machine's own loopback
 	admin fleet.Admin
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -72,7 +78,7 @@ type center struct {
 }
 
 func newCenter(t *testing.T, speed int) *center {
-	c := &center{t: t, order: cloudOrder{filepath.Join(t.TempDir(), "cloud"), freeAddr(t), freeAddr(t), speed}}
+	c := &center{t: t, order: cloudOrder{Data: filepath.Join(t.TempDir(), "cloud"), HTTPS: freeAddr(t), Control: freeAddr(t), Speed: speed}}
 	c.admin = fleet.Admin{URL: "http://" + c.order.Control, Client: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
 	return c
 }
@@ -93,7 +99,7 @@ func (c *center) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cmd := child(c.t, roleCloud, c.order.Data, string(order))
+	cmd := child(c.t, c.on, roleCloud, c.order.Data, string(order))
 	if c.in, err = cmd.StdinPipe(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -121,7 +127,7 @@ func (c *center) ready(within time.Duration) {
 			return
 		}
 		if time.Now().After(end) {
-			text, _ := os.ReadFile(filepath.Join(filepath.Dir(c.order.Data), "cloud.log"))
+			text, _ := os.ReadFile(filepath.Join(filepath.Dir(c.order.Data), filepath.Base(c.order.Data)+".log"))
 			c.t.Fatalf("the cloud does not serve after %v:\n%s", within, text[max(0, len(text)-4000):])
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"signalbox/internal/netlab"
 	"signalbox/sync/outbox"
 	"signalbox/sync/upstream"
 	"signalbox/sync/upstream/identity"
@@ -28,9 +30,12 @@ var ledger = map[wire.MetricID]uint64{wire.SignalingOffers: 1, wire.SignalingAns
 
 // edgeOrder is what an edge's process is told.
 type edgeOrder struct {
-	Dir, URL string
-	Base     uint64 // counted by the processes before it, and committed
-	Speed    int
+	Dir   string
+	URLs  []string
+	Base  uint64 // counted by the processes before it, and committed
+	Speed int
+	// Box, Token and CA are for one that has still to join.
+	Box, Token, CA string
 }
 
 // edgeReport is what it says, twenty times a second.
@@ -98,10 +103,16 @@ func playEdge() error {
 	if err := json.Unmarshal([]byte(os.Args[1]), &order); err != nil {
 		return err
 	}
+	if order.Token != "" {
+		joining := identity.JoinOptions{Dir: order.Dir, URL: order.URLs[0], Token: order.Token, CA: order.CA, Box: order.Box, Version: "v0.0.0"}
+		if _, err := identity.Join(context.Background(), joining); err != nil && !errors.Is(err, identity.ErrJoined) {
+			return err
+		}
+	}
 	s := &traffic{}
 	var err error
 	s.agent, err = upstream.New(upstream.Config{
-		URL: []string{order.URL}, Dir: order.Dir, SiteKey: make([]byte, wire.MinSiteKeyBytes), Version: "v0.0.0", Source: s, Speed: order.Speed,
+		URL: order.URLs, Dir: order.Dir, SiteKey: make([]byte, wire.MinSiteKeyBytes), Version: "v0.0.0", Source: s, Speed: order.Speed,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
@@ -134,6 +145,7 @@ type edge struct {
 	order edgeOrder
 	box   wire.BoxID
 	id    *identity.Identity
+	on    *netlab.Host // nil: this machine's own loopback
 
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -148,7 +160,7 @@ func (e *edge) start() {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	cmd := child(e.t, roleEdge, e.order.Dir, string(order))
+	cmd := child(e.t, e.on, roleEdge, e.order.Dir, string(order))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		e.t.Fatal(err)

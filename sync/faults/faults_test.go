@@ -96,7 +96,7 @@ func (w *world) begin(speed int) {
 	w.cloud.ready(readyWithin)
 	dir := w.t.TempDir()
 	for i := range edges {
-		e := &edge{t: w.t, order: edgeOrder{Dir: filepath.Join(dir, fmt.Sprintf("edge%d", i)), URL: w.network.url(), Speed: speed}}
+		e := &edge{t: w.t, order: edgeOrder{Dir: filepath.Join(dir, fmt.Sprintf("edge%d", i)), URLs: []string{w.network.url()}, Speed: speed}}
 		if err := os.MkdirAll(e.order.Dir, 0o700); err != nil {
 			w.t.Fatal(err)
 		}

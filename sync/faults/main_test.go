@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"signalbox/internal/netlab"
 )
 
 // roleVariable tells a copy of this process which end it plays.
@@ -43,9 +45,16 @@ func TestMain(m *testing.M) {
 
 // child runs a copy of this process until it is killed. It is handed its order
 // as its one argument, and logs to a file beside its data folder.
-func child(t *testing.T, role, dir string, order string) *exec.Cmd {
+func child(t *testing.T, on *netlab.Host, role, dir, order string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], order)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, order)
+	if on != nil {
+		cmd = on.Command(t.Context(), self, order)
+	}
 	cmd.Env = append(os.Environ(), roleVariable+"="+role)
 	log, err := os.OpenFile(filepath.Join(filepath.Dir(dir), filepath.Base(dir)+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

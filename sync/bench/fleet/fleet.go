@@ -62,32 +62,32 @@ func (a *Admin) Call(ctx context.Context, method, path string, in, out any) erro
 	return json.Unmarshal(text.Bytes(), out)
 }
 
-// Join makes a site and has the box of that name join it, at the address given
-// or, if that is empty, where the cloud says. Its identity lies in dir.
-func (a *Admin) Join(ctx context.Context, site, box, address, dir string) (*identity.Identity, error) {
+// Invite makes a site and tells how a box joins it; whose, is for the caller to
+// say.
+func (a *Admin) Invite(ctx context.Context, site string) (identity.JoinOptions, error) {
 	var made struct {
 		Command string `json:"command"`
 	}
+	opts := identity.JoinOptions{Version: "v0.0.0"}
 	if err := a.Call(ctx, http.MethodPost, "/v1/sites", map[string]string{"site": site}, &made); err != nil {
+		return opts, err
+	}
+	words := strings.Fields(made.Command) // signalbox join URL --token TOKEN --ca HASH
+	if len(words) != 7 {
+		return opts, fmt.Errorf("join command: got %q", made.Command)
+	}
+	opts.URL, opts.Token, opts.CA = words[2], words[4], words[6]
+	return opts, nil
+}
+
+// Join makes a site and has the box of that name join it. Its identity lies in
+// dir.
+func (a *Admin) Join(ctx context.Context, site, box, address, dir string) (*identity.Identity, error) {
+	opts, err := a.Invite(ctx, site)
+	if err != nil {
 		return nil, err
 	}
-	opts := identity.JoinOptions{Dir: dir, URL: address, Box: box, Version: "v0.0.0"}
-	words := strings.Fields(made.Command)
-	for i, word := range words {
-		word = strings.Trim(word, `'"`)
-		value := ""
-		if i+1 < len(words) {
-			value = strings.Trim(words[i+1], `'"`)
-		}
-		switch {
-		case word == "--token":
-			opts.Token = value
-		case word == "--ca":
-			opts.CA = value
-		case strings.HasPrefix(word, "https://") && opts.URL == "":
-			opts.URL = word
-		}
-	}
+	opts.Dir, opts.URL, opts.Box = dir, address, box
 	return identity.Join(ctx, opts)
 }
 
