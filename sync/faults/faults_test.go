@@ -34,6 +34,7 @@ const (
 	repairWithin  = 60 * time.Second
 	readyWithin   = 30 * time.Second
 	maxCopies     = 4
+	slowRepair    = 5 * time.Second // is told
 )
 
 func setting(t *testing.T, name string, value uint64) uint64 {
@@ -58,6 +59,7 @@ type world struct {
 	edges   []*edge
 	tally   map[string]int
 	late    map[string][]time.Duration // repairs, by the last fault of the round
+	lately  []string                   // faults of the round
 	dupes   int                        // batches that were published again
 }
 
@@ -125,11 +127,13 @@ func (w *world) logs() {
 
 // round makes n faults and says when the last one was made.
 func (w *world) round(n int) (at time.Time, last string) {
+	w.lately = nil
 	for range n {
 		time.Sleep(time.Duration(w.rng.IntN(300)) * time.Millisecond)
 		kinds := []string{"edge killed", "cloud killed", "cut", "hole", "scrambled", "older copy", "stream wiped", "projection lost", "all killed"}
 		last, at = kinds[w.rng.IntN(len(kinds))], time.Now()
 		w.tally[last]++
+		w.lately = append(w.lately, last)
 		e := w.edges[w.rng.IntN(edges)]
 		switch last {
 		case "edge killed":
@@ -272,7 +276,11 @@ func (w *world) repaired(at time.Time, fault string) {
 	var missing string
 	for ; time.Since(at) < repairWithin; time.Sleep(50 * time.Millisecond) {
 		if missing = w.lacks(want); missing == "" {
-			w.late[fault] = append(w.late[fault], time.Since(at))
+			took := time.Since(at)
+			w.late[fault] = append(w.late[fault], took)
+			if took > slowRepair {
+				w.t.Logf("%v after %v", took.Round(10*time.Millisecond), w.lately)
+			}
 			return
 		}
 	}

@@ -60,7 +60,7 @@ func child(t *testing.T, on *netlab.Host, role, dir, order string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	t.Cleanup(func() { log.Close() })
 	cmd.Stderr = log
 	return cmd
 }
