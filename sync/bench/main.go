@@ -117,6 +117,10 @@ func (b *bench) measureFleet(ctx context.Context, dir string) error {
 		return err
 	}
 	b.note("sites made and joined", fmt.Sprintf("%d in %s", b.sites, secs(time.Since(began))), "")
+	before, err := n.usage()
+	if err != nil {
+		return err
+	}
 	playing, end := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	began = time.Now()
@@ -126,11 +130,20 @@ func (b *bench) measureFleet(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	b.note("all connected, at once", secs(at.Sub(began)), "")
+	b.note("all connected, at once", secs(at.Sub(began))+spent(n, before, b.sites), "")
 	if err := b.rates(ctx, n, all, empty); err != nil {
 		return err
 	}
 	return b.restart(ctx, n, all)
+}
+
+// spent tells what CPU a node has used since, for each site.
+func spent(n *node, since usage, sites int) string {
+	now, err := n.usage()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(", %.1f s of the node's CPU, %.1f ms a site; load %s", (now.cpu - since.cpu).Seconds(), (now.cpu-since.cpu).Seconds()*1000/float64(sites), load())
 }
 
 // rates measures at a frame a minute of each site, and at the rate of 10,000.
@@ -196,6 +209,7 @@ func (b *bench) restart(ctx context.Context, n *node, all *sites) error {
 			return err
 		}
 		took = append(took, at.Sub(began))
+		b.note("a restart", secs(at.Sub(began))+spent(n, usage{}, b.sites), "")
 		sleep(ctx, 3*time.Second)
 	}
 	b.check("all back after a restart, from its beginning", fmt.Sprintf("%s (serving after %s; all three: %v)", secs(middle(took)), secs(middle(serving)), round(took)), "< 10 s", middle(took) < 10*time.Second)
