@@ -23,7 +23,8 @@ test: build
 
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
 # beside a textbook hub takes about four minutes, the relay beside pion's example
-# and coturn about thirteen and root; micro-bench measures functions.
+# and coturn about thirteen and root, the link to the cloud about sixteen, a thousand
+# faults about twenty; micro-bench measures functions.
 bench: build
 	$(GO) run ./appliance/loadgen/bench
 	$(MAKE) bench-relay
