@@ -49,7 +49,7 @@ func (m *member) collect(ctx context.Context) (c *collector) {
 	}
 	c.look()
 	c.frame()
-	timer := time.NewTimer(lookEvery)
+	timer := time.NewTimer(m.cfg.paced(lookEvery))
 	defer timer.Stop()
 	for {
 		hurried := false
@@ -64,7 +64,7 @@ func (m *member) collect(ctx context.Context) (c *collector) {
 			return c
 		}
 		urgent := c.look()
-		if hurried || urgent || time.Since(c.framed) >= c.every()-lookEvery/2 {
+		if hurried || urgent || time.Since(c.framed) >= c.every()-c.cfg.paced(lookEvery/2) {
 			c.frame()
 		}
 		timer.Reset(c.pause())
@@ -74,7 +74,7 @@ func (m *member) collect(ctx context.Context) (c *collector) {
 // every is the time between two frames.
 func (c *collector) every() time.Duration {
 	if c.idle {
-		return max(c.policy.frameEvery(), idleEvery)
+		return max(c.policy.frameEvery(), c.cfg.paced(idleEvery))
 	}
 	return c.policy.frameEvery()
 }
@@ -83,12 +83,12 @@ func (c *collector) every() time.Duration {
 // if it were not, and then once a minute.
 func (c *collector) pause() time.Duration {
 	if !c.idle {
-		return lookEvery
+		return c.cfg.paced(lookEvery)
 	}
-	if left := c.policy.frameEvery() - time.Since(c.framed); left >= time.Second {
-		return min(lookEveryIdle, left)
+	if left := c.policy.frameEvery() - time.Since(c.framed); left >= c.cfg.paced(time.Second) {
+		return min(c.cfg.paced(lookEveryIdle), left)
 	}
-	return lookEveryIdle
+	return c.cfg.paced(lookEveryIdle)
 }
 
 // look takes a sample. It reports whether an alert began or ended.

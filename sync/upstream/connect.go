@@ -20,7 +20,7 @@ const (
 // connect keeps a way to the cloud open until ctx ends or the box has joined
 // elsewhere.
 func (m *member) connect(ctx context.Context) {
-	var wait backoff
+	wait := backoff{speed: m.cfg.Speed}
 	blocked, at := 0, 0
 	for ctx.Err() == nil {
 		if m.hasMoved() {
@@ -34,7 +34,7 @@ func (m *member) connect(ctx context.Context) {
 			return
 		}
 		m.lost(err)
-		if time.Since(began) >= steady {
+		if time.Since(began) >= m.cfg.paced(steady) {
 			wait.reset()
 		} else {
 			at++

@@ -198,7 +198,7 @@ func (p *policies) frameEvery() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.doc.FrameEvery != 0 {
-		return time.Duration(p.doc.FrameEvery) * time.Second
+		return p.cfg.paced(time.Duration(p.doc.FrameEvery) * time.Second)
 	}
-	return p.cfg.FrameEvery
+	return p.cfg.paced(p.cfg.FrameEvery)
 }
