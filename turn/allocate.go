@@ -141,7 +141,7 @@ func (g *gate) prepare(want wanted) refusal {
 		return stun.CodeInsufficientCapacity
 	}
 	a := &allocation{
-		server: s, gate: g, link: r.link, client: r.from, clientAddr: netAddr(r.link.transport(), r.from),
+		server: s, gate: g, link: r.link, client: r.from,
 		user: r.user, request: r.id, lifetime: r.lifetime, created: time.Now(), missing: want.missing,
 		peers: peers{clock: &s.clock, grant: grant},
 	}

@@ -29,19 +29,18 @@ const (
 // which closes conn at the end; permissions and channels are kept here as well
 // as there, because here is where packets go by.
 type allocation struct {
-	id         uint64
-	server     *Server
-	gate       *gate
-	link       link
-	client     netip.AddrPort
-	clientAddr net.Addr // client as pion wants it, made once
-	tuple      net.Addr // see gate.LocalAddr
-	user       string
-	request    [stun.TransactionIDSize]byte
-	lifetime   time.Duration     // that the request was given
-	token      *reservationToken // of the port reserved with this allocation, or nil
-	created    time.Time
-	conn       *relayConn
+	id       uint64
+	server   *Server
+	gate     *gate
+	link     link
+	client   netip.AddrPort
+	tuple    net.Addr // see gate.LocalAddr
+	user     string
+	request  [stun.TransactionIDSize]byte
+	lifetime time.Duration     // that the request was given
+	token    *reservationToken // of the port reserved with this allocation, or nil
+	created  time.Time
+	conn     *relayConn
 	// relays are by family, IPv4 first; one may be nil. They are set before
 	// anyone knows the allocation.
 	relays [2]*relay

@@ -102,23 +102,6 @@ func (x *addrIndex[V]) len() int {
 	return x.count
 }
 
-// values lists the values at some moment during the call.
-func (x *addrIndex[V]) values() []*V {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	buckets := x.buckets.Load()
-	if buckets == nil {
-		return nil
-	}
-	var all []*V
-	for i := range *buckets {
-		for e := (*buckets)[i].Load(); e != nil; e = e.next.Load() {
-			all = append(all, e.value)
-		}
-	}
-	return all
-}
-
 func insert[V any](buckets []atomic.Pointer[indexEntry[V]], key netip.AddrPort, value *V) {
 	at := bucketOf(buckets, key)
 	e := &indexEntry[V]{key: key, value: value}

@@ -141,6 +141,7 @@ func (p *peers) permit(addrs []netip.AddrPort) {
 		}
 		found.until.Store(until)
 	}
+	p.grant.holdPermissions(length(&p.permissions)) // see sweep
 }
 
 // checkChannel returns the error code for a binding of number to peer that may
@@ -175,9 +176,11 @@ func (p *peers) bind(number uint16, peer netip.AddrPort) {
 		insertAt(&p.byPeer, i, bound)
 	}
 	bound.until.Store(p.clock.now() + int64(channelLifetime))
+	p.grant.holdChannels(length(&p.channels)) // see sweep
 }
 
-// sweep gives back to the quotas what has ended.
+// sweep gives back to the quotas what has ended. Between the check of a request
+// and what it is for, that is what the check has just taken: it is taken again.
 func (p *peers) sweep(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -107,6 +107,33 @@ func TestHoldQuotas(t *testing.T) {
 	}
 }
 
+// A sweep that comes between the check of a request and what it asks for leaves
+// nothing uncounted.
+func TestSweepAmidRequest(t *testing.T) {
+	s := newMemServer(t)
+	a := allocateIn(t, newGate(s), newMemLink(transportUDP))
+	peer := netip.MustParseAddrPort("127.0.0.1:9")
+	held := func(what string, permissions, channels int) {
+		t.Helper()
+		if total := s.quotas.total; total.permissions != permissions || total.channels != channels {
+			t.Errorf("%s: %d permissions and %d channels counted, want %d and %d",
+				what, total.permissions, total.channels, permissions, channels)
+		}
+	}
+	ok := a.checkPermissions([]netip.AddrPort{peer}, 9)
+	code := a.checkChannel(minChannel, peer, 9)
+	if !ok || code != 0 {
+		t.Fatalf("checks: %v, %d", ok, code)
+	}
+	held("checked", 1, 1)
+	a.sweep(time.Now())
+	held("swept", 0, 0)
+	a.bind(minChannel, peer)
+	held("bound", 1, 1)
+	_ = a.conn.Close()
+	held("ended", 0, 0)
+}
+
 // What a user has relayed counts on when it has no allocation, until the
 // period ends.
 func TestByteQuota(t *testing.T) {
