@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -177,16 +178,31 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 func (n *Node) Run(ctx context.Context) (err error) {
 	defer n.Close()
 	g, ctx := errgroup.WithContext(ctx)
+	var rest sync.WaitGroup
 	run := func(part string, f func(context.Context) error) {
-		g.Go(func() error { return supervise(ctx, part, f) })
+		rest.Add(1)
+		g.Go(func() error {
+			defer rest.Done()
+			return supervise(ctx, part, f)
+		})
 	}
-	run("broker", n.broker.Run)
+	// The broker stops last: leases are given back to it, and what is under way
+	// must still land.
+	last, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g.Go(func() error { return supervise(last, "broker", n.broker.Run) })
 	run("registry", n.registry.Run)
 	run("projector", n.afterBroker(n.projector.Run))
 	run("gateway", n.gateway.Run)
 	run("presence", n.presence.Run)
 	run("https", n.serve)
 	run("dashboard", n.runDashboard)
+	g.Go(func() error {
+		<-ctx.Done()
+		rest.Wait()
+		stop()
+		return nil
+	})
 	return g.Wait()
 }
 

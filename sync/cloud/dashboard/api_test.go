@@ -344,3 +344,11 @@ func TestOperating(t *testing.T) {
 		t.Errorf("Prometheus reads %d families: %v", families, err)
 	}
 }
+
+// A node asks for the handler with each request: it must not make one.
+func TestHandlerIsMadeOnce(t *testing.T) {
+	n := start(t, newBroker(t), newTown())
+	if d := n.dashboard; d.Handler() != d.Handler() || d.Control() != d.Control() || d.Handler() == d.Control() {
+		t.Error("asking for a handler twice gives two")
+	}
+}

@@ -125,6 +125,8 @@ type Dashboard struct {
 	scrape  sync.Mutex    // one at a time: each is some megabytes
 	stop    sync.Once
 	stopped chan struct{}
+	// Made once: a table of all routes is too much to make for each request.
+	network, control http.Handler
 }
 
 // New checks cfg and starts nothing.
@@ -143,6 +145,7 @@ func New(cfg Config) (*Dashboard, error) {
 	d.board = newBoard(&d.cfg)
 	d.live = newLive(&d.cfg, d.metrics)
 	d.hooks = newHooks(&d.cfg, d.board, d.metrics)
+	d.network, d.control = d.mux(false), d.mux(true)
 	return d, nil
 }
 
@@ -159,11 +162,11 @@ func (d *Dashboard) Run(ctx context.Context) error {
 }
 
 // Handler serves /v1/, /healthz, /readyz and /metrics to the network.
-func (d *Dashboard) Handler() http.Handler { return d.mux(false) }
+func (d *Dashboard) Handler() http.Handler { return d.network }
 
 // Control serves the same to whoever may open the node's control socket, with
 // the rights of an administrator.
-func (d *Dashboard) Control() http.Handler { return d.mux(true) }
+func (d *Dashboard) Control() http.Handler { return d.control }
 
 // Close ends the open streams, which http.Server.Shutdown would wait for. It
 // may be called more than once.

@@ -93,11 +93,12 @@ func newBroker(t testing.TB) *broker {
 type node struct {
 	t testing.TB
 	*town
-	people  *people.People
-	broker  *broker
-	url     string
-	control string
-	stop    func()
+	dashboard *dashboard.Dashboard
+	people    *people.People
+	broker    *broker
+	url       string
+	control   string
+	stop      func()
 }
 
 func start(t testing.TB, b *broker, town *town, change ...func(*dashboard.Config)) *node {
@@ -122,7 +123,7 @@ func start(t testing.TB, b *broker, town *town, change ...func(*dashboard.Config
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	outside, inside := httptest.NewServer(d.Handler()), httptest.NewServer(d.Control())
-	n := &node{t: t, town: town, people: cfg.People, broker: b, url: outside.URL, control: inside.URL}
+	n := &node{t: t, town: town, dashboard: d, people: cfg.People, broker: b, url: outside.URL, control: inside.URL}
 	n.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -488,3 +488,40 @@ func TestChangesAtOnceInACluster(t *testing.T) {
 		t.Errorf("got %d keys, want 31", len(box.Keys))
 	}
 }
+
+// A site that is removed goes after its boxes, so that a removal can be asked
+// for again, and leaves no wish behind for the next of its name.
+func TestRemoveSiteLeavesNothingWanted(t *testing.T) {
+	t.Parallel()
+	b, _ := brokertest.Start(t, t.TempDir())
+	r := registrytest.Start(t, b)
+	withSite(t, r)
+	if err := r.SetSitePolicy(t.Context(), "main", "hall-1", json.RawMessage(`{"level":"named"}`), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetBoxPolicy(t.Context(), boxA, json.RawMessage(`{"relay_drain":true}`), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	was := r.PolicyFor(boxA)
+	changes := r.Changes()
+	defer changes.Close()
+	if err := r.RemoveSite(t.Context(), "main", "hall-1", "anna"); err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, c := range changes.Take() {
+		order = append(order, c.Kind)
+	}
+	if len(order) == 0 || order[0] != registry.KindBox || order[len(order)-1] != registry.KindSite {
+		t.Errorf("changed in the order %v, want boxes first and the site last", order)
+	}
+	if box, _ := r.Box(boxA); box.Revoked.IsZero() {
+		t.Error("the box is not revoked")
+	}
+	if err := r.AddSite(t.Context(), registry.Site{Tenant: "main", Name: "hall-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.PolicyFor(boxA); len(p.Site) > 0 || len(p.Box) > 0 || p.Revision <= was.Revision {
+		t.Errorf("wanted of the box in the new site: %+v, was %d", p, was.Revision)
+	}
+}

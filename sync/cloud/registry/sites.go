@@ -37,16 +37,16 @@ func (r *Registry) HasSite(tenant, site string) bool {
 	return ok
 }
 
-// RemoveSite revokes the boxes of a site, ends its tokens and removes it. The
-// boxes' records stay: what they sent is verified with their keys.
+// RemoveSite ends the tokens of a site, revokes its boxes and removes it. The
+// boxes' records stay: what they sent is verified with their keys. Nothing is
+// wanted of them any more, also if a site of that name is made again. The site
+// goes last, so that a removal that failed half way can be asked for again.
 func (r *Registry) RemoveSite(ctx context.Context, tenant, site, by string) error {
+	key := siteKey(tenant, site)
 	if !r.HasSite(tenant, site) {
-		return fmt.Errorf("site %s: %w", siteKey(tenant, site), ErrNotFound)
+		return fmt.Errorf("site %s: %w", key, ErrNotFound)
 	}
 	// First of all nobody can join any more.
-	if err := r.Sites.Remove(ctx, siteKey(tenant, site)); err != nil {
-		return err
-	}
 	for _, t := range r.Tokens.All() {
 		if t.Value.Tenant == tenant && t.Value.Site == site {
 			if err := r.Tokens.Remove(ctx, t.Key); err != nil {
@@ -54,7 +54,28 @@ func (r *Registry) RemoveSite(ctx context.Context, tenant, site, by string) erro
 			}
 		}
 	}
-	for _, b := range r.Boxes.Under(siteKey(tenant, site)) {
+	if err := r.revokeAll(ctx, key, by); err != nil {
+		return err
+	}
+	for _, p := range r.Policies.Under(key) {
+		if err := r.setPolicy(ctx, p.Key, nil, by); err != nil {
+			return err
+		}
+	}
+	if _, set := r.Policies.Get(key); set {
+		if err := r.setPolicy(ctx, key, nil, by); err != nil {
+			return err
+		}
+	}
+	if err := r.Sites.Remove(ctx, key); err != nil {
+		return err
+	}
+	return r.revokeAll(ctx, key, by) // who has joined meanwhile, with a token made meanwhile
+}
+
+// revokeAll revokes the boxes of a site.
+func (r *Registry) revokeAll(ctx context.Context, site, by string) error {
+	for _, b := range r.Boxes.Under(site) {
 		id, err := wire.ParseBoxID(b.Key)
 		if err != nil {
 			return err

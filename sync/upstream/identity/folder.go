@@ -72,7 +72,7 @@ func (f folder) lock() (unlock func(), err error) {
 	if err := f.own(f.dir); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(f.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(f.dir, lockFile), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +173,10 @@ func (f folder) clean() error {
 	return errors.Join(errs...)
 }
 
+// writeSynced follows no link: root joins in a folder that the service owns, and
+// must not write elsewhere for it.
 func writeSynced(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

@@ -330,3 +330,27 @@ func FuzzSite(f *testing.F) {
 		}
 	})
 }
+
+// The box's service owns the folder, and root joins in it: a link that the
+// service has put there is not followed.
+func TestJoinFollowsNoLink(t *testing.T) {
+	for _, name := range []string{lockFile, joiningFile + unfinished} {
+		o := newCloud(t).options()
+		victim := filepath.Join(t.TempDir(), "victim")
+		if err := os.WriteFile(victim, []byte("untouched"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(o.Dir, folderName), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(victim, filepath.Join(o.Dir, folderName, name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Join(context.Background(), o); err == nil {
+			t.Errorf("joined over a link at %s", name)
+		}
+		if got, err := os.ReadFile(victim); err != nil || string(got) != "untouched" {
+			t.Errorf("over a link at %s the file has %q, %v", name, got, err)
+		}
+	}
+}

@@ -43,8 +43,8 @@ export function PolicyForm({site, policy, session, done}) {
   const [open, setOpen] = useState(false);
   const doc = policy.site ?? {};
   const send = async (/** @type {any} */ v) => {
-    const next = {
-      level: v.level || undefined, log_level: v.log_level || undefined,
+    const next = { // what has no field here stays as it is
+      ...doc, level: v.level || undefined, log_level: v.log_level || undefined,
       frame_every: v.frame_every ? Number(v.frame_every) : undefined, uplink_bps: v.uplink_bps ? Number(v.uplink_bps) * 1000 : undefined,
     };
     await api('PUT', `/v1/sites/${encodeURIComponent(site)}/policy`, {policy: next});
