@@ -14,7 +14,6 @@ import (
 // more where there are many thousand sites.
 const (
 	trendsEvery = 5 * time.Minute
-	trendsAgain = 10 * time.Second      // when what is connected now shows that it is old
 	trendsPace  = 10 * time.Millisecond // between two sites: reading is not to hold others up
 	trendsTurn  = time.Second           // between looks for what is old
 )
@@ -30,7 +29,7 @@ type trends struct {
 	boxes  map[wire.BoxID]Trends
 	count  map[string]int64 // devices of today, by site
 	asked  map[string]bool
-	looked map[string]time.Time // when, by site
+	looked map[string]time.Time // run's own
 }
 
 func newTrends(cfg *Config, tell func(site string)) *trends {
@@ -50,32 +49,18 @@ func (t *trends) of(id wire.BoxID) Trends {
 		t.mu.Lock()
 		t.asked[id.Site] = true
 		t.mu.Unlock()
-		t.poke()
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
 	}
 	return tr
 }
 
-// devices is how many different ones a site has had today. With more than that
-// connected the site is looked at again soon.
-func (t *trends) devices(site string, connected int64, now time.Time) int64 {
-	t.mu.Lock()
-	n := t.count[site]
-	again := connected > n && now.Sub(t.looked[site]) >= trendsAgain
-	if again {
-		t.asked[site] = true
-	}
-	t.mu.Unlock()
-	if again {
-		t.poke()
-	}
-	return n
-}
-
-func (t *trends) poke() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
+func (t *trends) devices(site string) int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.count[site]
 }
 
 // run looks at sites that are asked for, and at each again after some minutes.
