@@ -5,7 +5,7 @@ GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build test bench bench-relay micro-bench lint vuln clean
+.PHONY: run build test bench bench-relay bench-sync faults micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -23,10 +23,24 @@ test: build
 
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
 # beside a textbook hub takes about four minutes, the relay beside pion's example
-# and coturn about thirteen and root; micro-bench measures functions.
+# and coturn about thirteen and root, the link to the cloud about sixteen, a thousand
+# faults about twenty; micro-bench measures functions.
 bench: build
 	$(GO) run ./appliance/loadgen/bench
 	$(MAKE) bench-relay
+	$(MAKE) bench-sync
+	$(MAKE) faults
+
+# Two thousand sites at one cloud node, by simulated boxes with real connections,
+# and what the link costs a box. For a part of it: make bench-sync SYNC='-sites 200'.
+bench-sync: build
+	$(GO) build -o bin/bench-sync ./sync/bench
+	bin/bench-sync $(SYNC)
+
+# A thousand faults of boxes, cloud and broker, from a seed; make test has 60.
+# The boxes and the cloud wait a twentieth of their time; FAULTS_SPEED=1 for all of it.
+faults:
+	FAULTS=$${FAULTS:-1000} $(GO) test -tags interop -timeout 3h -run TestFaults -v ./sync/faults
 
 # For a part of it: make bench-relay RELAY='-quick -servers ours,forwarder'.
 bench-relay:

@@ -26,6 +26,7 @@ type Config struct {
 
 	Logger  *slog.Logger `toml:"-"`
 	Version string       `toml:"-"` // the running program's
+	Speed   int          `toml:"-"` // missing frames are asked for so many times sooner, for tests; 0 is 1
 }
 
 // HTTP is the [http] section: addresses to listen on. Port 0 takes a free one.

@@ -131,6 +131,14 @@ func secretIn(file, key string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
+// What is asked of the projector, at Speed 1.
+const (
+	checkEvery  = 5 * time.Second
+	resyncAfter = 30 * time.Second
+)
+
+func (n *Node) speed() time.Duration { return time.Duration(max(n.cfg.Speed, 1)) }
+
 // openProjection comes before everything that writes into the folder: its lock
 // keeps a second node out.
 func (n *Node) openProjection() (err error) {
@@ -148,6 +156,7 @@ func (n *Node) buildProjector() (err error) {
 	n.projector, err = projector.New(projector.Config{
 		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
 		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.name, Logger: n.part("projector"),
+		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(),
 	})
 	return err
 }

@@ -13,7 +13,10 @@ const (
 )
 
 // backoff counts attempts that failed in a row.
-type backoff struct{ failed int }
+type backoff struct {
+	failed int
+	speed  int // as that of Config
+}
 
 // next is how long to wait before the next attempt: anything up to a bound that
 // doubles from one second to two minutes.
@@ -23,7 +26,7 @@ func (b *backoff) next() time.Duration {
 		bound = min(bound, backoffFirst<<b.failed)
 	}
 	b.failed++
-	return rand.N(bound) + 1
+	return rand.N(bound)/time.Duration(max(b.speed, 1)) + 1
 }
 
 func (b *backoff) reset() { b.failed = 0 }

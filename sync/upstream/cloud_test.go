@@ -254,7 +254,7 @@ func (c *cloud) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	c.posts.Add(1)
 	if len(body) > 0 {
-		if _, err := c.js.Publish(r.Context(), c.box.box.FramesSubject(), body); err != nil {
+		if _, err := c.js.Publish(r.Context(), c.box.Box().FramesSubject(), body); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
@@ -277,7 +277,7 @@ func (c *cloud) project(m *nats.Msg) {
 	c.mu.Unlock()
 	if n := c.take(m.Data); n != nil {
 		data, _ := json.Marshal(n)
-		_ = c.nc.Publish(c.box.box.NudgeSubject(), data)
+		_ = c.nc.Publish(c.box.Box().NudgeSubject(), data)
 	}
 }
 
@@ -286,7 +286,7 @@ func (c *cloud) take(data []byte) *wire.Nudge {
 	if c.deaf.Load() {
 		return nil
 	}
-	batch, err := wire.DecodeBatch(data, c.box.box)
+	batch, err := wire.DecodeBatch(data, c.box.Box())
 	if err == nil {
 		err = batch.Verify(c.box.key.Public())
 	}
@@ -355,7 +355,7 @@ func (c *cloud) watch(m *nats.Msg) {
 // nudge tells the box something.
 func (c *cloud) nudge(n wire.Nudge) {
 	data, _ := json.Marshal(n)
-	if err := c.nc.Publish(c.box.box.NudgeSubject(), data); err != nil {
+	if err := c.nc.Publish(c.box.Box().NudgeSubject(), data); err != nil {
 		c.t.Error(err)
 	}
 }

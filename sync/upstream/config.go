@@ -36,6 +36,7 @@ type Config struct {
 	OutboxBytes int64 `toml:"outbox_bytes"`
 
 	Dir      string                                `toml:"-"` // the box's data folder
+	Speed    int                                   `toml:"-"` // the agent's waits are so many times shorter, for tests; 0 is 1
 	SiteKey  []byte                                `toml:"-"` // what stays here and turns names into ids
 	Version  string                                `toml:"-"` // of the program
 	Proxy    func(*http.Request) (*url.URL, error) `toml:"-"` // nil: HTTPS_PROXY and NO_PROXY of the environment
@@ -79,11 +80,17 @@ func (c Config) withDefaults() Config {
 	if c.open == nil {
 		c.open = openIdentity
 	}
+	if c.Speed < 1 {
+		c.Speed = 1
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
+
+// paced is how long a wait of d takes.
+func (c *Config) paced(d time.Duration) time.Duration { return d / time.Duration(c.Speed) }
 
 // Validate reports every setting that New would refuse, joined.
 func (c Config) Validate() error {

@@ -121,7 +121,7 @@ func (c *courier) run(ctx context.Context) error {
 
 // tend does what has become due.
 func (c *courier) tend(ctx context.Context, now time.Time) error {
-	if silent := c.silentAt(); !now.Before(silent.Add(deadAfter)) {
+	if silent := c.silentAt(); !now.Before(silent.Add(c.cfg.paced(deadAfter))) {
 		return fmt.Errorf("nothing was heard for %v", now.Sub(silent).Round(time.Second))
 	}
 	if !now.Before(c.probeAt()) {
@@ -156,7 +156,7 @@ func (c *courier) tend(ctx context.Context, now time.Time) error {
 func (c *courier) due(now time.Time) time.Time {
 	at := earliest(c.askAt(), c.lostAt(), c.staleAt(), c.probeAt())
 	if silent := c.silentAt(); silent != never {
-		at = earliest(at, silent.Add(deadAfter))
+		at = earliest(at, silent.Add(c.cfg.paced(deadAfter)))
 	}
 	for _, t := range []time.Time{c.hold, c.credit} {
 		if now.Before(t) {
@@ -209,7 +209,7 @@ func (c *courier) probeAt() time.Time {
 	if c.probed.After(heard) {
 		return never // asked already
 	}
-	return earliest(heard.Add(keepAlive), c.silentAt().Add(probeAfter))
+	return earliest(heard.Add(c.cfg.paced(keepAlive)), c.silentAt().Add(c.cfg.paced(probeAfter)))
 }
 
 // askAt is when to ask next: again soon while there is no answer.
@@ -217,9 +217,9 @@ func (c *courier) askAt() time.Time {
 	switch {
 	case c.asked.IsZero():
 	case c.nobody:
-		return c.asked.Add(min(askSoon<<min(c.asks, 6), time.Minute))
+		return c.asked.Add(c.cfg.paced(min(askSoon<<min(c.asks, 6), time.Minute)))
 	default:
-		return c.asked.Add(min(askTimeout<<min(c.asks, 3), time.Minute))
+		return c.asked.Add(c.cfg.paced(min(askTimeout<<min(c.asks, 3), time.Minute)))
 	}
 	return c.nextAsk
 }
@@ -228,7 +228,7 @@ func (c *courier) askAt() time.Time {
 func (c *courier) lostAt() time.Time {
 	for _, f := range c.flights {
 		if !f.acked {
-			return f.at.Add(ackTimeout)
+			return f.at.Add(c.cfg.paced(ackTimeout))
 		}
 	}
 	return never
@@ -241,7 +241,7 @@ func (c *courier) staleAt() time.Time {
 	if len(c.flights) == 0 || !c.flights[0].acked {
 		return never
 	}
-	return c.flights[0].at.Add(min(staleAfter<<min(c.stale, 8), staleMost))
+	return c.flights[0].at.Add(c.cfg.paced(min(staleAfter<<min(c.stale, 8), staleMost)))
 }
 
 func (c *courier) ask(now time.Time) error {
@@ -309,7 +309,7 @@ func (c *courier) takeStanding(s *standing, now time.Time) error {
 	case c.stood && s.Applied < c.expect && !c.doubt:
 		// It may have been answered before the last nudge, or by a node that is a
 		// bit behind the others.
-		c.doubt, c.nextAsk = true, now.Add(askTimeout)
+		c.doubt, c.nextAsk = true, now.Add(c.cfg.paced(askTimeout))
 	case !c.stood, s.Applied < c.expect: // a new way, or a cloud that has lost something
 		if s.Applied < p.applied {
 			c.log.Warn("the cloud has lost what it had applied; it gets it again", "seq", p.applied, "applied", s.Applied)
@@ -321,7 +321,7 @@ func (c *courier) takeStanding(s *standing, now time.Time) error {
 		c.rewind(s.Applied)
 		c.stood, c.doubt = true, false
 		if p.newest > s.Applied+backlog {
-			c.hold = now.Add(rand.N(drainSpread))
+			c.hold = now.Add(rand.N(c.cfg.paced(drainSpread)))
 		}
 	default:
 		c.doubt = false
@@ -345,9 +345,9 @@ func (c *courier) askPause() time.Duration {
 	case c.way.name() == wayPost:
 		return postEvery
 	case c.resting.Load():
-		return askIdle
+		return c.cfg.paced(askIdle)
 	}
-	return askEvery
+	return c.cfg.paced(askEvery)
 }
 
 func (c *courier) watched(length wire.Seconds, now time.Time) {

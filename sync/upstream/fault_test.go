@@ -272,6 +272,30 @@ func TestOlderCopy(t *testing.T) {
 	})
 }
 
+// A box that joins another site begins to count there from nothing,
+// under another incarnation.
+func TestJoinsElsewhere(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
+		p.count(4)
+		time.Sleep(3 * time.Minute)
+		c.cut()
+		c.box.mu.Lock()
+		c.box.box.Site = "hall-3"
+		c.box.mu.Unlock()
+		c.with(func() { c.frames = nil })
+		time.Sleep(2 * time.Minute)
+		s := a.Status()
+		if s.Box.Site != "hall-3" || !s.Connected || s.Queue > 0 {
+			t.Errorf("status %+v, want connected for hall-3", s)
+		}
+		c.with(func() {
+			if len(c.applied) != 2 || len(c.frames) == 0 || c.frames[0].GetFirst() != 1 || !c.frames[0].GetAllRooms() {
+				t.Errorf("%d incarnations, first frame %v; want a second one from its beginning", len(c.applied), c.frames[0])
+			}
+		})
+	})
+}
+
 // synctestBoxes is inBubble for boxes that come and go.
 func synctestBoxes(t *testing.T, do func(t *testing.T, c *cloud, start func(dir string) (*running, *parts))) {
 	t.Helper()

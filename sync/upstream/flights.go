@@ -30,14 +30,14 @@ func (c *courier) fill(ctx context.Context, now time.Time) (changed <-chan struc
 		sent, more, err := c.sendNext(ctx, now, c.meter.bucket.most(min(batchBytes, c.window)))
 		if err != nil {
 			c.trouble(err)
-			c.hold = now.Add(holdFirst)
+			c.hold = now.Add(c.cfg.paced(holdFirst))
 			return nil
 		}
 		if !sent {
 			return nil
 		}
 		if more { // one of many boxes that catch up: others want to get through, too
-			c.hold = now.Add(drainPause/2 + rand.N(drainPause))
+			c.hold = now.Add(c.cfg.paced(drainPause/2 + rand.N(drainPause)))
 		}
 	}
 	return nil
@@ -87,7 +87,7 @@ func (c *courier) takeReceipt(r *receipt, now time.Time) {
 	if r.err != nil {
 		c.trouble(r.err)
 		c.rewind(c.frames.Position().applied)
-		c.hold = now.Add(holdFirst/2 + rand.N(min(holdFirst<<c.refused, holdMost)))
+		c.hold = now.Add(c.cfg.paced(holdFirst/2 + rand.N(min(holdFirst<<c.refused, holdMost))))
 		c.refused = min(c.refused+1, 8)
 		return
 	}

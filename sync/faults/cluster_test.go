@@ -1,0 +1,299 @@
+//go:build linux && interop
+
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"signalbox/internal/netlab"
+	"signalbox/sync/bench/fleet"
+	"signalbox/sync/cloud"
+	"signalbox/sync/cloud/broker"
+	"signalbox/sync/wire"
+)
+
+const (
+	brokers       = 3
+	nodes         = 2
+	clusterSpeed  = 60 // a frame a second
+	continueIn    = 3 * time.Second
+	natsPassword  = "for-tests"
+	clusterWithin = 40 * time.Second
+)
+
+// natsServer is a server of the external cluster.
+type natsServer struct {
+	t    *testing.T
+	on   *netlab.Host
+	conf string
+	bin  string
+	cmd  *exec.Cmd
+}
+
+func (s *natsServer) start() {
+	s.t.Helper()
+	log, err := os.OpenFile(s.conf+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd = s.on.Command(s.t.Context(), s.bin, "-c", s.conf)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Env = append(os.Environ(), "SIGNALBOX_NATS_PASSWORD="+natsPassword)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *natsServer) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// town is three servers, two cloud nodes and two boxes, each a host of its own.
+type town struct {
+	t       *testing.T
+	lab     *netlab.Lab
+	servers []*natsServer
+	clouds  []*center
+	edges   []*edge
+}
+
+// TestAnyOfFiveKilled kills each server and each cloud node of a site with two
+// of these and three of those in turn. The dashboard of a node that lives
+// goes on, and in the end nothing is missing and nothing counted twice.
+func TestAnyOfFiveKilled(t *testing.T) {
+	w := &town{t: t, lab: netlab.New(t, "n0", "n1", "n2", "c0", "c1", "e0", "e1")}
+	dir := t.TempDir()
+	seed := w.startServers(dir)
+	w.startClouds(dir, seed)
+	w.startEdges(dir)
+	t.Cleanup(func() {
+		for _, e := range w.edges {
+			_ = e.cmd.Process.Kill()
+			<-e.done
+		}
+		for _, c := range w.clouds {
+			c.kill()
+		}
+		for _, s := range w.servers {
+			s.kill()
+		}
+		if t.Failed() {
+			w.logs(dir)
+		}
+	})
+	w.goOn("the start", w.clouds, time.Now(), clusterWithin)
+	for i, s := range w.servers {
+		at := time.Now()
+		s.kill()
+		w.goOn(fmt.Sprintf("server %d killed", i), w.clouds, at, clusterWithin)
+		s.start()
+		w.goOn(fmt.Sprintf("server %d back", i), w.clouds, time.Now(), clusterWithin)
+	}
+	for i, c := range w.clouds {
+		at := time.Now()
+		c.kill()
+		w.goOn(fmt.Sprintf("node %d killed", i), []*center{w.clouds[1-i]}, at, clusterWithin)
+		c.start()
+		c.ready(clusterWithin)
+	}
+	w.settle()
+}
+
+func (w *town) startServers(dir string) (seed string) {
+	w.t.Helper()
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	bin := filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "bin", "tools", "nats-server")
+	if out, err := exec.Command("go", "build", "-o", bin, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
+		w.t.Fatalf("build nats-server: %v\n%s", err, out)
+	}
+	if seed, err = broker.NewCalloutSeed(); err != nil {
+		w.t.Fatal(err)
+	}
+	common, err := broker.CalloutConfig(seed, broker.DefaultAccount, "cloud")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var routes []string
+	for i := range brokers {
+		routes = append(routes, fmt.Sprintf("nats://%s:6222", w.lab.Host(fmt.Sprintf("n%d", i)).IPv4()))
+	}
+	for i := range brokers {
+		name := fmt.Sprintf("n%d", i)
+		on := w.lab.Host(name)
+		conf := strings.ReplaceAll(common, "/var/lib/nats", filepath.Join(dir, "store-"+name)) + fmt.Sprintf(
+			"listen: %s:4222\nserver_name: %s\ncluster { name: c, listen: %s:6222, routes: [ %s ] }\n", on.IPv4(), name, on.IPv4(), strings.Join(routes, ", "))
+		s := &natsServer{t: w.t, on: on, conf: filepath.Join(dir, name+".conf"), bin: bin}
+		if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		s.start()
+		w.servers = append(w.servers, s)
+	}
+	return seed
+}
+
+// startClouds starts two nodes, the second with the first one's authority.
+func (w *town) startClouds(dir, seed string) {
+	w.t.Helper()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		return file
+	}
+	external := cloud.Default().NATS
+	external.User, external.PasswordFile, external.CalloutFile = "cloud", write("password", natsPassword), write("seed", seed)
+	for _, s := range w.servers {
+		external.URLs = append(external.URLs, fmt.Sprintf("nats://%s:4222", s.on.IPv4()))
+	}
+	external.FramesMaxBytes, external.RollupsMaxBytes = 64<<20, 16<<20
+	for i := range nodes {
+		on := w.lab.Host(fmt.Sprintf("c%d", i))
+		c := &center{t: w.t, on: on, order: cloudOrder{
+			Data: filepath.Join(dir, fmt.Sprintf("cloud%d", i)), HTTPS: fmt.Sprintf("%s:8453", on.IPv4()), Control: fmt.Sprintf("%s:8090", on.IPv4()), Speed: clusterSpeed, NATS: external,
+		}}
+		c.admin = fleet.Admin{URL: "http://" + c.order.Control, Client: &http.Client{
+			Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: on.DialContext},
+		}}
+		if i > 0 {
+			if err := os.CopyFS(filepath.Join(c.order.Data, "ca"), os.DirFS(filepath.Join(w.clouds[0].order.Data, "ca"))); err != nil {
+				w.t.Fatal(err)
+			}
+			if err := os.Chmod(c.order.Data, 0o700); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		c.start()
+		c.ready(clusterWithin)
+		w.clouds = append(w.clouds, c)
+	}
+}
+
+// startEdges starts two boxes that know both nodes, each another one first.
+func (w *town) startEdges(dir string) {
+	w.t.Helper()
+	urls := []string{"https://" + w.clouds[0].order.HTTPS, "https://" + w.clouds[1].order.HTTPS}
+	for i := range 2 {
+		on := w.lab.Host(fmt.Sprintf("e%d", i))
+		e := &edge{t: w.t, on: on, order: edgeOrder{Dir: filepath.Join(dir, fmt.Sprintf("edge%d", i)), URLs: []string{urls[i], urls[1-i]}, Speed: clusterSpeed}}
+		if err := os.MkdirAll(e.order.Dir, 0o700); err != nil {
+			w.t.Fatal(err)
+		}
+		invited, err := w.clouds[i].admin.Invite(w.t.Context(), fmt.Sprintf("site%d", i))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		e.order.Box, e.order.Token, e.order.CA = fmt.Sprintf("box%d", i), invited.Token, invited.CA
+		e.box = wire.BoxID{Tenant: wire.DefaultTenant, Site: fmt.Sprintf("site%d", i), Box: e.order.Box}
+		e.start()
+		w.edges = append(w.edges, e)
+	}
+}
+
+// goOn waits until the overview of each of these nodes is answered, and then
+// shows of every edge what it has committed since.
+func (w *town) goOn(after string, alive []*center, at time.Time, within time.Duration) {
+	w.t.Helper()
+	answered := time.Duration(0)
+	for _, c := range alive {
+		for !c.answers(w.t.Context()) {
+			if time.Since(at) > continueIn {
+				w.t.Errorf("%s: %s does not answer", after, c.on.Name)
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		answered = max(answered, time.Since(at))
+	}
+	want := make([]uint64, len(w.edges))
+	for i, e := range w.edges {
+		want[i] = e.report().Committed + 1
+	}
+	current := false
+	for ; !current && time.Since(at) < within; time.Sleep(20 * time.Millisecond) {
+		current = true
+		for _, c := range alive {
+			current = current && c.knows(w.edges, want)
+		}
+	}
+	if !current {
+		w.t.Errorf("%s: not every node knows what is new %v later", after, within)
+	}
+	w.t.Logf("%s: dashboards answer after %v, with news of every box after %v", after, answered.Round(10*time.Millisecond), time.Since(at).Round(10*time.Millisecond))
+}
+
+// answers tells whether the overview comes, with both sites.
+func (c *center) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var o struct {
+		Sites []json.RawMessage `json:"sites"`
+	}
+	return c.admin.Call(ctx, http.MethodGet, "/v1/overview", nil, &o) == nil && len(o.Sites) == 2
+}
+
+func (c *center) knows(edges []*edge, want []uint64) bool {
+	totals, err := c.totals()
+	if err != nil {
+		return false
+	}
+	for i, e := range edges {
+		for id, times := range ledger {
+			if totals[e.box.Site][id] < want[i]*times {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// settle stops the counting: both nodes must know the last one, and no more.
+func (w *town) settle() {
+	for _, e := range w.edges {
+		e.pause(true)
+	}
+	missing := "nothing was compared"
+	for end := time.Now().Add(clusterWithin); missing != "" && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		missing = ""
+		for _, c := range w.clouds {
+			totals, err := c.totals()
+			if err != nil {
+				missing = err.Error()
+			}
+			for _, e := range w.edges {
+				r := e.report()
+				for id, times := range ledger {
+					if got := totals[e.box.Site][id]; r.Committed != r.Counted || got != r.Counted*times {
+						missing = fmt.Sprintf("%s: counter %d of %s is %d, want %d, of which %d are committed", c.on.Name, id, e.box, got, r.Counted*times, r.Committed*times)
+					}
+				}
+			}
+		}
+	}
+	if missing != "" {
+		w.t.Error("at the end: " + missing)
+	}
+}
+
+func (w *town) logs(dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		w.t.Logf("%s:\n%s", filepath.Base(file), text[max(0, len(text)-3000):])
+	}
+}
