@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
 
 	"signalbox/sync/cloud/broker"
@@ -128,6 +131,46 @@ func TestNodeAgain(t *testing.T) {
 			t.Errorf("root %s after the restart, %s before", hash, root)
 		}
 		n.stop()
+	}
+}
+
+// TestMetricsAreDocumented compares METRICS.md with what the parts of a node count.
+func TestMetricsAreDocumented(t *testing.T) {
+	n := run(t, onLoopback(t.TempDir()))
+	n.awaitReady()
+	n.get(http.MethodGet, wire.TunnelPath) // without a proof, so that a refusal is counted
+	w := httptest.NewRecorder()
+	n.Control().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	families, err := new(expfmt.NewTextParser(model.UTF8Validation)).TextToMetricFamilies(w.Body)
+	if err != nil || w.Code != http.StatusOK {
+		t.Fatalf("/metrics: %d, %v", w.Code, err)
+	}
+	documented := ""
+	for _, file := range []string{"METRICS.md", "dashboard/METRICS.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documented += string(text)
+	}
+	own := 0
+	for name, f := range families {
+		row := "| `" + name + "` | " + strings.ToLower(f.GetType().String()) + " |"
+		if !strings.Contains(documented, row) {
+			t.Errorf("no row %q in METRICS.md: %s", row, f.GetHelp())
+		}
+		own++
+	}
+	if families["signalbox_cloud_projection_position"] == nil || own < 15 {
+		t.Errorf("%d metrics, want those of the parts among them", own)
+	}
+	for _, d := range []*prometheus.Desc{
+		descTunnels, descRefused, descClosed, descPosts, descBytes, descGranted, descDenied, descApplied, descLag, descPosition,
+		descResets, descRolled, descLeader, descJoins,
+	} {
+		if name := strings.Split(d.String(), `"`)[1]; !strings.Contains(documented, "`"+name+"`") {
+			t.Errorf("%s is not in METRICS.md", name)
+		}
 	}
 }
 

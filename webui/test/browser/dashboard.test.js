@@ -240,8 +240,9 @@ suite('the dashboard of all sites', {skip: missing}, () => {
   });
 
   test('nothing is wider than a phone', async () => {
+    const at = await dashboard('/', {viewport: {width: 360, height: 740}});
     for (const path of ['/', '/site/hall-2', '/problems', '/people', '/audit']) {
-      const at = await dashboard(path, {viewport: {width: 360, height: 740}});
+      await at.evaluate((to) => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }, path);
       await at.waitForSelector('main section');
       const wide = await at.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= 360, `${path} is ${wide} px wide`);
