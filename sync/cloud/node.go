@@ -176,12 +176,23 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	run("broker", n.broker.Run)
 	run("registry", n.registry.Run)
-	run("projector", n.projector.Run)
+	run("projector", n.runProjector)
 	run("gateway", n.gateway.Run)
 	run("presence", n.presence.Run)
 	run("https", n.serve)
 	run("dashboard", n.runDashboard)
 	return g.Wait()
+}
+
+// runProjector begins when the streams are there: a look before that fails, and
+// the next would come a second later.
+func (n *Node) runProjector(ctx context.Context) error {
+	select {
+	case <-n.broker.Ready():
+		return n.projector.Run(ctx)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // supervise runs one part. A part that returns while ctx is live has failed,
