@@ -11,9 +11,9 @@ import (
 )
 
 // The data plane: what happens to each packet between a client and a peer. The
-// loops call it, and the readers of stream connections. It allocates nothing,
-// and the one lock that a packet may meet is that of the queue of a stream
-// connection.
+// loops call it, and the readers of stream connections. It allocates nothing.
+// Packets whose verdict is known meet no lock, but for that of the queue of a
+// stream connection and that of a quota at the start of its period.
 
 // toPeer takes data for a peer. last is where the verdict on that peer is kept;
 // whole forbids to send it in fragments (RFC 8656 §14).

@@ -64,7 +64,7 @@ func within(inner, outer netip.Prefix) bool {
 // with ports or users counts for those alone. All methods may be called
 // concurrently; those that ask about a packet take no lock but that of
 // relayedAddrs, for an address that nothing has been said about since the last
-// change.
+// change, and at each other port of one that rules name ports of.
 type policy struct {
 	relayed relayedAddrs
 

@@ -9,8 +9,9 @@ import (
 )
 
 // watchAddrs tells changes of something new about the addresses and interfaces
-// of the machine, until ctx is cancelled. It may tell of a change that is none;
-// while it cannot watch it says nothing.
+// of the machine, until ctx is cancelled. It does so at first too, for what came
+// before it could watch, and may tell of a change that is none; while it cannot
+// watch it says nothing.
 func watchAddrs(ctx context.Context, changes chan<- struct{}, log *slog.Logger) {
 	socket, err := openRoute()
 	if err != nil {
@@ -20,16 +21,16 @@ func watchAddrs(ctx context.Context, changes chan<- struct{}, log *slog.Logger) 
 	defer context.AfterFunc(ctx, func() { socket.Close() })()
 	buffer := make([]byte, 8<<10)
 	for failed := 0; ctx.Err() == nil; {
+		select {
+		case changes <- struct{}{}:
+		default:
+		}
 		if _, err := socket.Read(buffer); err == nil {
 			failed = 0
 		} else if !pause(backoff(failed), ctx.Done()) {
 			return
 		} else {
 			failed++ // a buffer that was too small: something has changed
-		}
-		select {
-		case changes <- struct{}{}:
-		default:
 		}
 	}
 }

@@ -19,7 +19,7 @@ func refusedStart(t *testing.T, b *box, flags ...string) string {
 	select {
 	case <-b.exited:
 	case <-time.After(readyTimeout):
-		t.Fatalf("the box neither serves nor ends:\n%s", b.log)
+		t.Fatalf("the box neither serves nor ends:\n%s", &b.log)
 	}
 	if line, served := <-b.stdout; served {
 		t.Errorf("a box that does not start printed %q", line)

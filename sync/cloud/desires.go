@@ -27,12 +27,19 @@ func (k keys) Keys(id wire.BoxID) []projector.Key {
 
 // revokedAt is when what a key signs stopped to count. A key that was replaced
 // stays good: batches that were signed with it may be on their way.
+//
+// One that was revoked counts for a moment more: the box is cut off by then, and
+// every node has heard of it, so that all make the same of what came meanwhile,
+// also when they read it again.
 func revokedAt(key registry.Key) time.Time {
 	if key.Why == registry.KeyRevoked {
-		return key.Until
+		return key.Until.Add(revokedLag)
 	}
 	return time.Time{}
 }
+
+// revokedLag is twice the time in which a revocation is known at every node.
+const revokedLag = 4 * time.Second
 
 // desired is what boxes should do, as the projector tells them.
 type desired struct{ *registry.Registry }

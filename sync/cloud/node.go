@@ -77,7 +77,7 @@ func (n *Node) build() error {
 	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("create data folder: %w", err)
 	}
-	for _, step := range []func() error{n.buildIdentity, n.bind, n.buildBroker, n.buildProjection, n.buildGateway} {
+	for _, step := range []func() error{n.buildIdentity, n.openProjection, n.bind, n.buildBroker, n.buildProjector, n.buildGateway} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -139,7 +139,9 @@ const (
 
 func (n *Node) speed() time.Duration { return time.Duration(max(n.cfg.Speed, 1)) }
 
-func (n *Node) buildProjection() (err error) {
+// openProjection comes before everything that writes into the folder: its lock
+// keeps a second node out.
+func (n *Node) openProjection() (err error) {
 	n.projection, err = projection.Open(filepath.Join(n.cfg.Data, projection.FileName))
 	if err != nil {
 		return err
@@ -147,6 +149,10 @@ func (n *Node) buildProjection() (err error) {
 	if damage := n.projection.Damage(); damage != nil {
 		n.log.Warn("the projection was damaged and is made anew from the streams", "component", "projection", "err", damage)
 	}
+	return nil
+}
+
+func (n *Node) buildProjector() (err error) {
 	n.projector, err = projector.New(projector.Config{
 		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
 		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.name, Logger: n.part("projector"),
@@ -176,7 +182,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	run("broker", n.broker.Run)
 	run("registry", n.registry.Run)
-	run("projector", n.runProjector)
+	run("projector", n.afterBroker(n.projector.Run))
 	run("gateway", n.gateway.Run)
 	run("presence", n.presence.Run)
 	run("https", n.serve)
@@ -184,14 +190,15 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	return g.Wait()
 }
 
-// runProjector begins when the streams are there: a look before that fails, and
-// the next would come a second later.
-func (n *Node) runProjector(ctx context.Context) error {
-	select {
-	case <-n.broker.Ready():
-		return n.projector.Run(ctx)
-	case <-ctx.Done():
-		return nil
+// afterBroker runs what reads streams once they are there.
+func (n *Node) afterBroker(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-n.broker.Ready():
+			return run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }
 

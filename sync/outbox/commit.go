@@ -71,6 +71,23 @@ func (o *Outbox) NewIncarnation(reason string) error {
 	}, time.Time{})
 }
 
+// Adopt has the outbox count for a box, as wire.BoxID writes it, and returns the
+// state. One that has counted for another box begins anew in the same
+// transaction and keeps nothing: neither totals nor orders of one site are the
+// business of the next.
+func (o *Outbox) Adopt(box string) (state State, err error) {
+	err = o.change(func(next *record) (*stored, error) {
+		if was := next.State.Box; was != "" && was != box {
+			*next = record{Incarnation: newIncarnation(), Commits: next.Commits, Since: map[wire.MetricID]uint64{}, State: newState()}
+			o.cfg.Logger.Warn("the outbox counts for another box; frames of the old one are dropped", "node", was)
+		}
+		next.State.Box = box
+		state = next.State
+		return nil, nil
+	}, time.Time{})
+	return state, err
+}
+
 // change runs one transaction: make prepares the next record and perhaps a
 // frame, the rest keeps the file within its bounds.
 func (o *Outbox) change(make func(*record) (*stored, error), now time.Time) error {
@@ -86,11 +103,8 @@ func (o *Outbox) change(make func(*record) (*stored, error), now time.Time) erro
 	}
 	next.Commits++
 	w, err := o.transact(was, next, s, now)
-	if err != nil {
-		if err = o.afterError(err, next); err != nil {
-			return fmt.Errorf("outbox: %w", err)
-		}
-		return nil
+	if err != nil && !o.landed(&err, next) {
+		return fmt.Errorf("outbox: %w", err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -178,24 +192,22 @@ func (w *work) restart(tx *bbolt.Tx) error {
 	return nil
 }
 
-// afterError finds out where a failed commit has left the file. It may have
-// landed all the same, when only the last sync failed: then it has succeeded.
-func (o *Outbox) afterError(cause error, next *record) error {
+// landed tells whether a failed commit has reached the file all the same, when
+// only the last sync failed: then it has succeeded. Else it adds to *cause what
+// is wrong with the file, and opens a broken one again.
+func (o *Outbox) landed(cause *error, next *record) bool {
 	now := &record{}
-	err := cause
-	if !broken(cause) {
+	err := *cause
+	if !broken(err) {
 		err = o.db.view(now.load)
 	}
 	switch {
 	case broken(err):
-		return errors.Join(cause, o.reopen(err))
+		*cause = errors.Join(*cause, o.reopen(err))
 	case err != nil:
-		return errors.Join(cause, err)
-	case now.Commits != next.Commits:
-		return cause
+		*cause = errors.Join(*cause, err)
+	default:
+		return now.Commits == next.Commits
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.rec = now
-	return nil
+	return false
 }

@@ -147,6 +147,66 @@ func TestRestoredBoxCountsOn(t *testing.T) {
 	c.check(t, b) // what it counted since the copy, and nothing twice
 }
 
+// TestAdopt: what was counted for one box is not sent in the name of another,
+// nor are its orders followed there, wherever the process ends in between.
+func TestAdopt(t *testing.T) {
+	dir := t.TempDir()
+	out := open(t, outbox.Config{Dir: dir})
+	if _, err := out.Adopt("main.a.box"); err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, out)
+	b.ticks(t, 3)
+	err := out.Update(func(s *outbox.State) error {
+		s.Policy, s.Commands["c1"] = &wire.Policy{Revision: 900}, outbox.Command{}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := out.Incarnation()
+	if s, err := out.Adopt("main.a.box"); err != nil || out.Incarnation() != was || s.Policy == nil || out.Stats().Frames != 3 {
+		t.Fatalf("adopted by the same box: %v, incarnation %d of %d, %d frames", err, out.Incarnation(), was, out.Stats().Frames)
+	}
+	s, err := out.Adopt("main.b.box")
+	if err != nil || out.Incarnation() == was || out.Stats().Frames != 0 || s.Policy != nil || len(s.Commands) != 0 || len(s.Counters) != 0 {
+		t.Errorf("adopted by another: %v, state %+v, %d frames", err, s, out.Stats().Frames)
+	}
+	now := out.Incarnation()
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out = open(t, outbox.Config{Dir: dir})
+	if s, err := out.Adopt("main.b.box"); err != nil || out.Incarnation() != now || s.Policy != nil {
+		t.Errorf("opened again: %v, incarnation %d, want %d; state %+v", err, out.Incarnation(), now, s)
+	}
+}
+
+// TestForgetsCommandsThatExpireFirst: of too many commands those stay that could
+// come again for the longest time, and those without a result.
+func TestForgetsCommandsThatExpireFirst(t *testing.T) {
+	out := open(t, outbox.Config{Dir: t.TempDir()})
+	b := newBox(t, out)
+	err := out.Update(func(s *outbox.State) error {
+		for i := range 300 {
+			s.Commands[fmt.Sprint(i)] = outbox.Command{Expires: b.now.Add(time.Duration(i) * time.Hour), Done: i != 7}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ticks(t, 1)
+	_ = out.Update(func(s *outbox.State) error {
+		for i := range 300 {
+			if _, kept := s.Commands[fmt.Sprint(i)]; kept != (i == 7 || i >= 45) {
+				t.Errorf("command %d is kept: %v", i, kept)
+			}
+		}
+		return nil
+	})
+}
+
 func TestMonthOffline(t *testing.T) {
 	days := 30
 	if raceDetector {

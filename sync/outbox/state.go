@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -78,10 +79,22 @@ const maxCommandsKept = 256
 // forgetCommands drops what cannot come again. A clock that is far ahead must
 // not make a command be carried out twice, so that it takes a day more.
 func (s *State) forgetCommands(now time.Time) {
+	var done []string // what expires soonest first
 	for id, c := range s.Commands {
-		if c.Done && now.Sub(c.Expires) > 24*time.Hour || len(s.Commands) > maxCommandsKept && c.Done {
+		switch {
+		case c.Done && now.Sub(c.Expires) > 24*time.Hour:
 			delete(s.Commands, id)
+		case c.Done:
+			done = append(done, id)
 		}
+	}
+	over := min(len(s.Commands)-maxCommandsKept, len(done))
+	if over <= 0 {
+		return
+	}
+	slices.SortFunc(done, func(a, b string) int { return s.Commands[a].Expires.Compare(s.Commands[b].Expires) })
+	for _, id := range done[:over] {
+		delete(s.Commands, id)
 	}
 }
 

@@ -25,6 +25,9 @@ type Agent struct {
 	observed observed
 	veil     atomic.Pointer[wire.Veil] // nil before the box has joined
 	connects atomic.Uint64
+	// counted are the process's counters that a site has been told, for the next
+	// one not to count them again. Of the goroutine of Run.
+	counted map[wire.MetricID]uint64
 
 	mu       sync.Mutex // guards what Status tells
 	status   Status
@@ -53,29 +56,29 @@ func New(cfg Config) (*Agent, error) {
 // Run works until ctx is cancelled. Nothing that can go wrong here is a reason
 // to stop the box, so it returns nil.
 func (a *Agent) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		id, err := a.awaitJoin(ctx)
-		if err != nil {
-			break
+	for {
+		id := a.awaitJoin(ctx)
+		if id == nil {
+			return nil
 		}
-		m, err := a.newMember(ctx, id)
-		if err != nil {
-			break
+		m := a.newMember(ctx, id)
+		if m == nil {
+			return nil
 		}
 		a.setMember(m)
 		m.run(ctx)
 		a.setMember(nil)
 	}
-	return nil
 }
 
-// awaitJoin returns the identity of the box, as soon as it has one.
-func (a *Agent) awaitJoin(ctx context.Context) (Identity, error) {
+// awaitJoin returns the identity of the box, as soon as it has one; nil when ctx
+// ends before.
+func (a *Agent) awaitJoin(ctx context.Context) Identity {
 	told := ""
-	for {
+	for ctx.Err() == nil {
 		id, err := a.cfg.open(a.cfg.Dir, a.cfg.CA)
 		if err == nil {
-			return id, nil
+			return id
 		}
 		if errors.Is(err, identity.ErrNone) {
 			a.fault(nil)
@@ -86,10 +89,9 @@ func (a *Agent) awaitJoin(ctx context.Context) (Identity, error) {
 				a.log.Error("identity cannot be used", "err", err)
 			}
 		}
-		if sleep(ctx, identity.LookEvery); ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+		sleep(ctx, identity.LookEvery)
 	}
+	return nil
 }
 
 func openIdentity(dir, ca string) (Identity, error) {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,13 +33,7 @@ func (p *parts) Sample() Sample {
 	defer p.mu.Unlock()
 	p.asked++
 	s := p.sample
-	s.Counters, s.Gauges = map[wire.MetricID]uint64{}, map[wire.MetricID]int64{}
-	for id, n := range p.sample.Counters {
-		s.Counters[id] = n
-	}
-	for id, v := range p.sample.Gauges {
-		s.Gauges[id] = v
-	}
+	s.Counters, s.Gauges = maps.Clone(p.sample.Counters), maps.Clone(p.sample.Gauges)
 	return s
 }
 
@@ -89,6 +84,20 @@ func run(t *testing.T, c *cloud, dir string, change func(*Config)) *running {
 	r := &running{Agent: a, t: t, stop: sync.OnceFunc(func() { cancel(); <-done })}
 	t.Cleanup(r.stop)
 	return r
+}
+
+// joined is what the agent is while the box has an identity.
+func (r *running) joined() *member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.member
+}
+
+// cap is the bandwidth cap in force, in bytes a second.
+func (r *running) cap() float64 {
+	r.meter.bucket.mu.Lock()
+	defer r.meter.bucket.mu.Unlock()
+	return r.meter.bucket.rate
 }
 
 type testWriter struct{ t *testing.T }

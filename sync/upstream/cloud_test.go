@@ -38,6 +38,7 @@ type cloud struct {
 	noSockets            atomic.Bool // WebSockets do not come through
 	deaf                 atomic.Bool // nothing is projected or answered
 	sessions             sync.Map
+	asking               *nats.Subscription
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
@@ -124,11 +125,20 @@ func (c *cloud) startBroker(dir string) {
 	}
 	_ = stream
 	for subject, handle := range map[string]nats.MsgHandler{
-		wire.AllFrames: c.project, wire.AllAsks: c.answerAsk, wire.AllLive: c.watch,
+		wire.AllFrames: c.project, wire.AllLive: c.watch,
 	} {
 		if _, err := c.nc.Subscribe(subject, handle); err != nil {
 			c.t.Fatal(err)
 		}
+	}
+	c.beginToAnswer()
+}
+
+func (c *cloud) beginToAnswer() {
+	c.t.Helper()
+	var err error
+	if c.asking, err = c.nc.Subscribe(wire.AllAsks, c.answerAsk); err != nil {
+		c.t.Fatal(err)
 	}
 	if err := c.nc.Flush(); err != nil {
 		c.t.Fatal(err)
@@ -244,7 +254,7 @@ func (c *cloud) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	c.posts.Add(1)
 	if len(body) > 0 {
-		if _, err := c.js.Publish(r.Context(), c.box.box.FramesSubject(), body); err != nil {
+		if _, err := c.js.Publish(r.Context(), c.box.Box().FramesSubject(), body); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
@@ -267,7 +277,7 @@ func (c *cloud) project(m *nats.Msg) {
 	c.mu.Unlock()
 	if n := c.take(m.Data); n != nil {
 		data, _ := json.Marshal(n)
-		_ = c.nc.Publish(c.box.box.NudgeSubject(), data)
+		_ = c.nc.Publish(c.box.Box().NudgeSubject(), data)
 	}
 }
 
@@ -276,7 +286,7 @@ func (c *cloud) take(data []byte) *wire.Nudge {
 	if c.deaf.Load() {
 		return nil
 	}
-	batch, err := wire.DecodeBatch(data, c.box.box)
+	batch, err := wire.DecodeBatch(data, c.box.Box())
 	if err == nil {
 		err = batch.Verify(c.box.key.Public())
 	}
@@ -345,7 +355,7 @@ func (c *cloud) watch(m *nats.Msg) {
 // nudge tells the box something.
 func (c *cloud) nudge(n wire.Nudge) {
 	data, _ := json.Marshal(n)
-	if err := c.nc.Publish(c.box.box.NudgeSubject(), data); err != nil {
+	if err := c.nc.Publish(c.box.Box().NudgeSubject(), data); err != nil {
 		c.t.Error(err)
 	}
 }

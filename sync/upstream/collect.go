@@ -37,13 +37,14 @@ type collector struct {
 	alerts  map[wire.AlertKind]finding
 	raised  uint64    // alerts since the process began
 	failing time.Time // since when no frame could be kept, zero while they can
+	written uint64    // bytes of this outbox, which are part of the sample
 }
 
-// collect makes frames until ctx ends: at the start, once a minute while there
+// collect makes frames until ctx ends or the box has joined elsewhere: at the start, once a minute while there
 // is news, and at once for an alert or a result.
 func (m *member) collect(ctx context.Context) (c *collector) {
 	c = &collector{
-		member: m, machine: machine{dir: m.cfg.Dir}, seen: map[wire.MetricID]*extremes{}, counted: map[wire.MetricID]uint64{},
+		member: m, machine: machine{dir: m.cfg.Dir}, seen: map[wire.MetricID]*extremes{}, counted: m.Agent.counted,
 		alerts: map[wire.AlertKind]finding{},
 	}
 	c.look()
@@ -58,6 +59,9 @@ func (m *member) collect(ctx context.Context) (c *collector) {
 		case <-m.hurry:
 			hurried = true
 		case <-timer.C:
+		}
+		if m.hasMoved() {
+			return c
 		}
 		urgent := c.look()
 		if hurried || urgent || time.Since(c.framed) >= c.every()-c.cfg.paced(lookEvery/2) {
@@ -136,6 +140,7 @@ func (c *collector) own() {
 	}
 	n[wire.BoxStarts] = 1
 	n[wire.StoreWrittenBytes] += st.WrittenBytes
+	c.written = st.WrittenBytes
 	n[wire.UpstreamSentBytes], n[wire.UpstreamReceivedBytes] = c.meter.sent.Load(), c.meter.received.Load()
 	n[wire.UpstreamConnects] = c.connects.Load()
 	n[wire.AlertsRaised] = c.raised
@@ -263,6 +268,17 @@ func (c *collector) counters(d *wire.Draft, s *outbox.State) {
 			d.Counter(id, total)
 		}
 	}
+}
+
+// toldUpTo is what the process had counted at the last frame, but for what the
+// next outbox counts from 0.
+func (c *collector) toldUpTo() map[wire.MetricID]uint64 {
+	if c.framed.IsZero() || c.counted == nil {
+		return c.Agent.counted
+	}
+	told := maps.Clone(c.counted)
+	told[wire.StoreWrittenBytes] -= min(c.written, told[wire.StoreWrittenBytes])
+	return told
 }
 
 func (c *collector) failed(err error, now time.Time) {

@@ -17,14 +17,14 @@ const (
 	steady    = 30 * time.Second // a link that has lasted so long was a good one
 )
 
-// connect keeps a way to the cloud open until ctx ends. It calls moved when the
-// box has joined elsewhere.
-func (m *member) connect(ctx context.Context, moved func()) {
+// connect keeps a way to the cloud open until ctx ends or the box has joined
+// elsewhere.
+func (m *member) connect(ctx context.Context) {
 	wait := backoff{speed: m.cfg.Speed}
 	blocked, at := 0, 0
 	for ctx.Err() == nil {
 		if m.hasMoved() {
-			moved()
+			poke(m.hurry) // the collector ends it all
 			return
 		}
 		list := m.endpoints()
@@ -49,35 +49,48 @@ func (m *member) connect(ctx context.Context, moved func()) {
 
 // try opens a way to one endpoint and works on it until it ends.
 func (m *member) try(ctx context.Context, endpoint *url.URL, blocked *int) error {
-	if *blocked < postAfter {
-		t, err := m.dialer.dialTunnel(ctx, endpoint)
-		if err == nil {
-			var s *socket
-			if s, err = openSocket(t, m.box, m.meter); err == nil {
-				*blocked = 0
-				return m.carry(ctx, s, endpoint)
-			}
-			err = &problem{what: "the tunnel was cut", err: err, blocked: true}
-		}
-		if p, ok := errors.AsType[*problem](err); ok && p.blocked {
-			*blocked++
-		}
-		if *blocked < postAfter {
-			return err
-		}
-		m.log.Debug("no WebSocket comes through; trying without", "attempt", *blocked, "err", err)
+	s, err := m.trySocket(ctx, endpoint)
+	if err == nil {
+		*blocked = 0
+		return m.carry(ctx, s, endpoint)
 	}
-	defer func() { *blocked = 0 }()
-	p, err := openPost(ctx, m.dialer, endpoint, m.about(time.Now()))
-	if err != nil {
+	if p, ok := errors.AsType[*problem](err); !ok || !p.blocked {
 		return err
 	}
+	if *blocked++; *blocked < postAfter {
+		return err
+	}
+	*blocked = 0
+	p, postErr := openPost(ctx, m.dialer, endpoint, m.about(time.Now()))
+	if postErr != nil {
+		return postErr
+	}
+	// Now it is known that the cloud can be reached. If the WebSockets before met
+	// an outage and not a wall, one comes through now.
+	if s, err = m.trySocket(ctx, endpoint); err == nil {
+		p.close()
+		return m.carry(ctx, s, endpoint)
+	}
+	m.log.Info("no WebSocket comes through; going on without", "remote", endpoint.Host, "err", err)
 	ctx, cancel := context.WithTimeoutCause(ctx, postFor, errTryAgain)
 	defer cancel()
 	if err = m.carry(ctx, p, endpoint); errors.Is(context.Cause(ctx), errTryAgain) {
 		err = errTryAgain
 	}
 	return err
+}
+
+// trySocket opens a tunnel and connects to the broker through it.
+func (m *member) trySocket(ctx context.Context, endpoint *url.URL) (*socket, error) {
+	t, err := m.dialer.dialTunnel(ctx, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSocket(t, m.box, m.meter)
+	if err != nil {
+		return nil, &problem{what: "the tunnel was cut", err: err, blocked: true}
+	}
+	return s, nil
 }
 
 // errTryAgain ends a time of POST.
@@ -124,6 +137,14 @@ func (m *member) about(now time.Time) wire.Ask {
 	}
 }
 
+// name is that of the box's place, which leaves it at level named alone.
+func (m *member) name() string {
+	if m.policy.level() != wire.Named {
+		return ""
+	}
+	return m.cfg.Source.Sample().Name
+}
+
 // renew keeps the certificate good, where the identity is of a kind that can be.
 func (m *member) renew(ctx context.Context) {
 	id, ok := m.identity.(*identity.Identity)
@@ -131,7 +152,7 @@ func (m *member) renew(ctx context.Context) {
 		return
 	}
 	r := identity.NewRenewer(identity.RenewerConfig{
-		Identity: id, URLs: m.cfg.URL, Name: m.cfg.Source.Sample().Name, Version: m.cfg.Version, Proxy: m.cfg.Proxy, Logger: m.log,
+		Identity: id, URLs: m.cfg.URL, Name: m.name, Version: m.cfg.Version, Proxy: m.cfg.Proxy, Logger: m.log,
 	})
 	var g sync.WaitGroup
 	g.Go(func() {

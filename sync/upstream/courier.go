@@ -26,6 +26,7 @@ const (
 	staleAfter  = 30 * time.Second  // acked but not applied
 	staleMost   = 10 * time.Minute
 	askTimeout  = 10 * time.Second
+	askSoon     = time.Second            // when nobody was there to answer: the cloud is starting
 	askEvery    = 5 * time.Minute        // of a box in use
 	askIdle     = 15 * time.Minute       // of an idle one, whose answers would cost more than its frames
 	drainPause  = 100 * time.Millisecond // between batches of a box with a backlog
@@ -81,6 +82,7 @@ type courier struct {
 	refused int       // acks that were refusals, in a row
 	asked   time.Time // an Ask without an answer, zero when there is none
 	asks    int       // of those in a row
+	nobody  bool      // and nobody was there to answer
 	expect  uint64    // the watermark when it was asked
 	doubt   bool      // the last Standing fell short of that
 	probed  time.Time
@@ -212,7 +214,11 @@ func (c *courier) probeAt() time.Time {
 
 // askAt is when to ask next: again soon while there is no answer.
 func (c *courier) askAt() time.Time {
-	if !c.asked.IsZero() {
+	switch {
+	case c.asked.IsZero():
+	case c.nobody:
+		return c.asked.Add(c.cfg.paced(min(askSoon<<min(c.asks, 6), time.Minute)))
+	default:
 		return c.asked.Add(c.cfg.paced(min(askTimeout<<min(c.asks, 3), time.Minute)))
 	}
 	return c.nextAsk
@@ -245,7 +251,7 @@ func (c *courier) ask(now time.Time) error {
 	} else {
 		c.expect = c.frames.Position().applied
 	}
-	c.asked = now
+	c.asked, c.nobody = now, false
 	return err
 }
 
@@ -258,6 +264,8 @@ func (c *courier) take(e event, now time.Time) error {
 		return c.takeStanding(e.standing, now)
 	case e.nudge != nil:
 		return c.takeNudge(e.nudge, now)
+	case e.nobody:
+		c.nobody = true
 	}
 	return nil
 }

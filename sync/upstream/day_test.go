@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -108,12 +109,10 @@ func TestBusyDay(t *testing.T) {
 				} {
 					p.sample.Counters[id] += uint64(step * (i%7 + 1))
 				}
-				for id, v := range map[wire.MetricID]int64{
+				maps.Copy(p.sample.Gauges, map[wire.MetricID]int64{
 					wire.SessionsOnline: 100 - int64(i%3), wire.RoomsOpen: 20 + int64(i%2), wire.RoomsMembers: 98 + int64(i%5),
 					wire.RelayAllocations: 30 + int64(i%4), wire.RelayBits: 64_000_000 + int64(i*7919%9_000_000),
-				} {
-					p.sample.Gauges[id] = v
-				}
+				})
 				p.rooms = nil
 				for j := range 20 {
 					p.rooms = append(p.rooms, wire.RoomFacts{Name: fmt.Sprint("line-", j), Members: 2 + (i/30+j)%3})

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -40,6 +41,22 @@ type dialer struct {
 	sessions tls.ClientSessionCache // nil: every handshake is a whole one
 }
 
+// reply is an answer that has been read.
+type reply struct {
+	status string // as "403 Forbidden"
+	code   int
+	header http.Header
+	body   []byte
+}
+
+// readReply reads and closes an answer, of which it keeps as much as a document
+// may have.
+func readReply(answer *http.Response) (*reply, error) {
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, wire.MaxTalkBytes+1))
+	return &reply{answer.Status, answer.StatusCode, answer.Header, body}, err
+}
+
 // tls is what connections to the cloud trust. HTTP/2 is no use to either way.
 func (d *dialer) tls() *tls.Config {
 	cfg := d.identity.TLS().Clone()
@@ -59,9 +76,9 @@ func (d *dialer) client() *http.Client {
 }
 
 // answerChallenge proves who the box is, after a request without proof.
-func (d *dialer) answerChallenge(answer *http.Response, method string, target *url.URL, body []byte) (*wire.Proof, error) {
-	for _, challenge := range answer.Header.Values("WWW-Authenticate") {
-		if nonce, ok := wire.ParseChallenge(challenge); ok && answer.StatusCode == http.StatusUnauthorized {
+func (d *dialer) answerChallenge(answer *reply, method string, target *url.URL, body []byte) (*wire.Proof, error) {
+	for _, challenge := range answer.header.Values("WWW-Authenticate") {
+		if nonce, ok := wire.ParseChallenge(challenge); ok && answer.code == http.StatusUnauthorized {
 			return d.identity.Prove(nonce, method, target, body)
 		}
 	}
@@ -69,13 +86,14 @@ func (d *dialer) answerChallenge(answer *http.Response, method string, target *u
 }
 
 // verify returns nil if the answer to the request with that proof is the
-// cloud's. Whether its body is covered is for the cloud to say: nobody else can
+// cloud's. Whether the body is covered is for the cloud to say: nobody else can
 // take that out of its signed proof.
-func (d *dialer) verify(proof *wire.Proof, answer http.Header, body []byte) error {
-	if c, err := wire.ParseCloudProof(answer.Get(wire.CloudProofHeader)); err == nil && len(c.Digest) == 0 {
+func (d *dialer) verify(proof *wire.Proof, answer *reply) error {
+	body := answer.body
+	if c, err := wire.ParseCloudProof(answer.header.Get(wire.CloudProofHeader)); err == nil && len(c.Digest) == 0 {
 		body = nil
 	}
-	if err := d.identity.VerifyCloud(proof, answer, body); err != nil {
+	if err := d.identity.VerifyCloud(proof, answer.header, body); err != nil {
 		return fmt.Errorf("%w: %w", errNotTheCloud, err)
 	}
 	return nil

@@ -108,8 +108,8 @@ func TestPolicy(t *testing.T) {
 		if b := c.facts(); b.GetPolicy() != 3 || b.GetLevel() != "named" || b.GetName() != "Hall 2" {
 			t.Errorf("the box says %v, want policy 3 and level named", b)
 		}
-		if s := a.Status(); s.Policy != 3 || s.Level != "named" || a.meter.bucket.rate != 8000 || a.member.policy.frameEvery() != 2*time.Minute {
-			t.Errorf("status %+v, rate %v", s, a.meter.bucket.rate)
+		if s := a.Status(); s.Policy != 3 || s.Level != "named" || a.cap() != 8000 || a.joined().policy.frameEvery() != 2*time.Minute {
+			t.Errorf("status %+v, rate %v", s, a.cap())
 		}
 		if h.level == nil || *h.level != slog.LevelDebug || !slices.Equal(h.drain, []string{"on"}) {
 			t.Errorf("level %v, drain %v; want debug and on", h.level, h.drain)
@@ -135,8 +135,8 @@ func TestPolicy(t *testing.T) {
 		if b := c.facts(); b.GetPolicy() != 5 || b.GetPolicyFault() != "" || b.GetLevel() != "default" {
 			t.Errorf("the box says %v, want policy 5 and its own level", b)
 		}
-		if h.level != nil || !slices.Equal(h.drain, []string{"on", "own"}) || a.meter.bucket.rate != 0 {
-			t.Errorf("level %v, drain %v, rate %v; want all of the box's own", h.level, h.drain, a.meter.bucket.rate)
+		if h.level != nil || !slices.Equal(h.drain, []string{"on", "own"}) || a.cap() != 0 {
+			t.Errorf("level %v, drain %v, rate %v; want all of the box's own", h.level, h.drain, a.cap())
 		}
 
 		h.mu.Lock()
@@ -199,8 +199,7 @@ func TestInterruptedCommand(t *testing.T) {
 		a := start(dir, func(cfg *Config) { cfg.Commands, cfg.Controls = h, h })
 		time.Sleep(time.Minute)
 		soon := time.Now().Add(time.Hour)
-		a.member.orders.ended = nil
-		if err := a.member.orders.begin(wire.Command{ID: "c9", Name: "backup", Expires: soon}); err != nil {
+		if err := a.joined().orders.begin(wire.Command{ID: "c9", Name: "backup", Expires: soon}); err != nil {
 			t.Fatal(err)
 		}
 		a.stop()
@@ -330,6 +329,46 @@ func synctestBoxesWith(t *testing.T, do func(t *testing.T, c *cloud, start func(
 				change(cfg)
 			})
 		})
+	})
+}
+
+// A box that joins another site while it runs counts anew for it, and is free of
+// what the first one wanted: policies of the other have lower numbers.
+func TestMovesToAnotherSite(t *testing.T) {
+	synctestBoxesWith(t, func(t *testing.T, c *cloud, start func(dir string, change func(*Config)) *running) {
+		h, p := &hands{}, newParts()
+		p.sample.Counters[wire.SessionsOpened] = 100
+		a := start(t.TempDir(), func(cfg *Config) { cfg.Commands, cfg.Controls, cfg.Source = h, h, p })
+		time.Sleep(time.Minute)
+		c.order(func() {
+			c.policy = &wire.Policy{Revision: 900, Site: json.RawMessage(`{"level":"named","log_level":"debug","relay_drain":true}`)}
+		})
+		if s := a.Status(); s.Policy != 900 || s.Level != "named" {
+			t.Fatalf("status %+v, want the policy of the first site in force", s)
+		}
+
+		c.with(func() { c.policy, c.frames, c.dated = nil, nil, nil })
+		c.box.mu.Lock()
+		c.box.box.Site = "hall-3"
+		c.box.mu.Unlock()
+		p.change(func(p *parts) { p.sample.Counters[wire.SessionsOpened] += 5 })
+		time.Sleep(2 * time.Minute)
+		if s := a.Status(); s.Box.Site != "hall-3" || s.Policy != 0 || s.Level != "default" || !s.Connected {
+			t.Errorf("status %+v, want the other site and no policy", s)
+		}
+		h.mu.Lock()
+		if h.level != nil || !slices.Equal(h.drain, []string{"on", "own"}) {
+			t.Errorf("level %v, drain %v; want the box's own again", h.level, h.drain)
+		}
+		h.mu.Unlock()
+		if n := c.total(wire.SessionsOpened); n > 5 {
+			t.Errorf("the second site was told of %d sessions, want the 5 at most since it has the box", n)
+		}
+		c.order(func() { c.policy = &wire.Policy{Revision: 7, Site: json.RawMessage(`{"level":"minimal"}`)} })
+		if s := a.Status(); s.Policy != 7 || s.Level != "minimal" {
+			t.Errorf("status %+v, want the policy of the other site in force", s)
+		}
+		a.stop()
 	})
 }
 

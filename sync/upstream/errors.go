@@ -86,21 +86,20 @@ func isCut(err error) bool {
 
 // refusedBy says what an answer other than the expected one means. One without a
 // code is not the cloud's: a proxy on the way has answered.
-func refusedBy(answer *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-	said := wire.ParseFailure(body)
-	p := &problem{what: "the answer is " + answer.Status, after: retryAfter(answer.Header), blocked: said.Code == ""}
+func refusedBy(answer *reply) error {
+	said := wire.ParseFailure(answer.body)
+	p := &problem{what: "the answer is " + answer.status, after: retryAfter(answer.header), blocked: said.Code == ""}
 	if said.Message != "" {
 		p.err = errors.New(said.Message)
 	}
 	switch {
-	case said.Code != "" && answer.StatusCode == http.StatusUnauthorized:
+	case said.Code != "" && answer.code == http.StatusUnauthorized:
 		p.what, p.todo = "the cloud does not accept this box", "if its clock is right, join it again with signalbox join"
-	case said.Code != "" && answer.StatusCode == http.StatusForbidden:
+	case said.Code != "" && answer.code == http.StatusForbidden:
 		p.what, p.todo = "the cloud refuses this box", "ask who runs the cloud; a new token joins the box again"
 	case said.Code != "":
 		p.what = "the cloud says no for now"
-	case answer.StatusCode == http.StatusNotFound:
+	case answer.code == http.StatusNotFound:
 		p.todo = "check upstream.url: a cloud node serves " + wire.TunnelPath + " there"
 	default:
 		p.todo = "it is not the cloud's; check upstream.url, and whether a proxy of the site lets this address through"

@@ -61,6 +61,24 @@ func TestDeadIdleLinkIsFound(t *testing.T) {
 	})
 }
 
+// A cloud that is starting has a broker before it has anybody who answers. The
+// box asks again soon.
+func TestNobodyAnswersYet(t *testing.T) {
+	c := newCloud(t, listen(t), true)
+	if err := c.asking.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	a := run(t, c, t.TempDir(), nil)
+	a.until("the tunnel", func(s Status) bool { return s.Connected })
+	time.Sleep(200 * time.Millisecond) // its first question is refused meanwhile
+	c.beginToAnswer()
+	began := time.Now()
+	a.until("applied", func(s Status) bool { return s.Applied > 0 && s.Queue == 0 })
+	if took := time.Since(began); took > askTimeout/2 {
+		t.Errorf("applied %v after somebody answers, want it soon", took)
+	}
+}
+
 // Sockets that are cut all the time lose nothing and count nothing twice.
 func TestCutSockets(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
@@ -251,6 +269,30 @@ func TestOlderCopy(t *testing.T) {
 			}
 		})
 		a.stop()
+	})
+}
+
+// A box that joins another site begins to count there from nothing,
+// under another incarnation.
+func TestJoinsElsewhere(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
+		p.count(4)
+		time.Sleep(3 * time.Minute)
+		c.cut()
+		c.box.mu.Lock()
+		c.box.box.Site = "hall-3"
+		c.box.mu.Unlock()
+		c.with(func() { c.frames = nil })
+		time.Sleep(2 * time.Minute)
+		s := a.Status()
+		if s.Box.Site != "hall-3" || !s.Connected || s.Queue > 0 {
+			t.Errorf("status %+v, want connected for hall-3", s)
+		}
+		c.with(func() {
+			if len(c.applied) != 2 || len(c.frames) == 0 || c.frames[0].GetFirst() != 1 || !c.frames[0].GetAllRooms() {
+				t.Errorf("%d incarnations, first frame %v; want a second one from its beginning", len(c.applied), c.frames[0])
+			}
+		})
 	})
 }
 

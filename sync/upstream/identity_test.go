@@ -72,7 +72,12 @@ func newPerson(t *testing.T, cloud *authority, url string) *person {
 	return &person{box: wire.BoxID{Tenant: "main", Site: "hall-2", Box: "b1"}, key: newKeyPair(t), chain: [][]byte{[]byte("certificate")}, cloud: cloud, url: url}
 }
 
-func (p *person) Box() wire.BoxID       { return p.box }
+func (p *person) Box() wire.BoxID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.box
+}
+
 func (p *person) URL() string           { return p.url }
 func (p *person) Signer() crypto.Signer { return p.key }
 func (p *person) CertEnd() time.Time {
@@ -84,7 +89,6 @@ func (p *person) TLS() *tls.Config {
 }
 func (p *person) Explain(err error) error     { return err }
 func (p *person) Skew() (time.Duration, bool) { p.mu.Lock(); defer p.mu.Unlock(); return p.skew, true }
-func (p *person) setSkew(skew time.Duration)  { p.mu.Lock(); defer p.mu.Unlock(); p.skew = skew }
 
 func (p *person) Prove(nonce, method string, target *url.URL, body []byte) (*wire.Proof, error) {
 	return wire.NewProof(p.key, p.chain, nonce, method, wire.Target(target), body)

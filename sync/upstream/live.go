@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"maps"
 	"time"
 
 	"signalbox/sync/wire"
@@ -11,9 +12,7 @@ import (
 func (m *member) sampleLive(now time.Time) wire.Live {
 	s := m.cfg.Source.Sample()
 	l := wire.Live{At: now.UTC(), Gauges: make(map[uint32]int64, len(s.Gauges)), Counts: make(map[uint32]uint64, len(s.Counters))}
-	for id, v := range s.Gauges {
-		l.Gauges[id] = v
-	}
+	maps.Copy(l.Gauges, s.Gauges)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, n := range s.Counters {

@@ -30,25 +30,25 @@ type member struct {
 	renewed  atomic.Bool   // the outbox counts anew, because the cloud was ahead
 }
 
-// newMember opens the outbox, and goes on trying while that fails.
-func (a *Agent) newMember(ctx context.Context, id Identity) (*member, error) {
+// newMember opens the outbox, and goes on trying while that fails; nil when ctx
+// ends before.
+func (a *Agent) newMember(ctx context.Context, id Identity) *member {
 	m := &member{
 		Agent: a, identity: id, box: id.Box(),
 		dialer: &dialer{identity: id, proxy: a.cfg.Proxy, meter: a.meter, sessions: tls.NewLRUClientSessionCache(maxURLs)},
 		news:   make(chan struct{}, 1), hurry: make(chan struct{}, 1), renewal: make(chan struct{}, 1),
 	}
 	var wait backoff
-	for {
+	for ctx.Err() == nil {
 		err := m.open()
 		if err == nil {
-			return m, nil
+			return m
 		}
 		a.fault(err)
 		a.log.Error("the outbox cannot be opened; nothing is kept for the cloud until it can", "err", err)
-		if sleep(ctx, wait.next()); ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+		sleep(ctx, wait.next())
 	}
+	return nil
 }
 
 func (m *member) open() (err error) {
@@ -66,21 +66,9 @@ func (m *member) open() (err error) {
 
 // adopt takes over what was in force when the process ended.
 func (m *member) adopt() error {
-	var state outbox.State
-	other := false
-	err := m.outbox.Update(func(s *outbox.State) error {
-		other = s.Box != "" && s.Box != m.box.String()
-		s.Box = m.box.String()
-		state = *s
-		return nil
-	})
+	state, err := m.outbox.Adopt(m.box.String())
 	if err != nil {
 		return err
-	}
-	if other {
-		if err := m.outbox.NewIncarnation("the box has joined another site"); err != nil {
-			return err
-		}
 	}
 	m.policy, m.orders = newPolicies(m, state), newOrders(m, state)
 	return nil
@@ -96,13 +84,16 @@ func (m *member) run(ctx context.Context) {
 	var g sync.WaitGroup
 	g.Go(func() { m.orders.run(work) })
 	g.Go(func() { m.renew(work) })
-	g.Go(func() { m.connect(work, stop) })
+	g.Go(func() { m.connect(work) })
 	c := m.collect(work)
 	stop()
 	g.Wait()
 	c.look()
 	c.frame() // has what the others did last
-	m.policy.release()
+	m.Agent.counted = c.toldUpTo()
+	if ctx.Err() == nil {
+		m.policy.release()
+	}
 	if err := m.outbox.Close(); err != nil {
 		m.log.Warn("outbox closed with an error", "err", err)
 	}

@@ -35,9 +35,6 @@ const maxWaiting = 16
 // commandTimeout bounds one command.
 const commandTimeout = 5 * time.Minute
 
-// restartCommand is the one that is done when the process has started again.
-const restartCommand = "restart"
-
 // newOrders tells the outcome of commands that the end of the process cut short.
 func newOrders(m *member, s outbox.State) *orders {
 	o := &orders{member: m, waiting: make(chan wire.Command, maxWaiting), queued: map[string]bool{}}

@@ -177,7 +177,11 @@ func (p *policies) drain(on *bool) error {
 }
 
 // release gives the box back to its own configuration: it has left the site.
-func (p *policies) release() { p.meter.bucket.set(p.cfg.UplinkRate) }
+func (p *policies) release() {
+	if fault := p.apply(wire.PolicyDoc{}); fault != wire.PolicyFaultNone {
+		p.log.Warn("what a policy of the site set stays", "reason", string(fault))
+	}
+}
 
 // level is the level of privacy in force.
 func (p *policies) level() wire.Privacy {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -82,6 +81,9 @@ func (p *poster) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if err := p.dialer.meter.bucket.wait(ctx); err != nil {
+			return // what is queued has not been counted against the cap yet
+		}
 		st, err := p.exchange(ctx, b)
 		if err != nil {
 			p.end(err)
@@ -142,25 +144,19 @@ func (p *poster) exchange(ctx context.Context, b *parcel) (*standing, error) {
 	about := p.about
 	p.mu.Unlock()
 	proof, answer, err := p.prove(ctx, body, about)
-	if err == nil && answer.StatusCode == http.StatusUnauthorized {
-		_ = answer.Body.Close()
+	if err == nil && answer.code == http.StatusUnauthorized {
 		proof, answer, err = p.prove(ctx, body, about)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
+	if answer.code != http.StatusOK {
 		return nil, refusedBy(answer)
 	}
-	data, err := io.ReadAll(io.LimitReader(answer.Body, wire.MaxTalkBytes+1))
-	if err != nil {
-		return nil, p.dialer.fault(err)
-	}
-	if err := p.dialer.verify(proof, answer.Header, data); err != nil {
+	if err := p.dialer.verify(proof, answer); err != nil {
 		return nil, err
 	}
-	st, err := wire.ParseStanding(data)
+	st, err := wire.ParseStanding(answer.body)
 	if err != nil {
 		return nil, fmt.Errorf("standing from the cloud: %w", err)
 	}
@@ -169,22 +165,20 @@ func (p *poster) exchange(ctx context.Context, b *parcel) (*standing, error) {
 
 // prove posts body with a proof, after it has asked for a challenge with an
 // empty one.
-func (p *poster) prove(ctx context.Context, body []byte, about wire.Ask) (*wire.Proof, *http.Response, error) {
+func (p *poster) prove(ctx context.Context, body []byte, about wire.Ask) (*wire.Proof, *reply, error) {
 	challenge, err := p.post(ctx, nil, "", about)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer challenge.Body.Close()
 	proof, err := p.dialer.answerChallenge(challenge, http.MethodPost, p.target, body)
 	if err != nil {
 		return nil, nil, err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(challenge.Body, 4<<10)) // so that the connection can be used again
 	answer, err := p.post(ctx, body, proof.Header(), about)
 	return proof, answer, err
 }
 
-func (p *poster) post(ctx context.Context, body []byte, proof string, about wire.Ask) (*http.Response, error) {
+func (p *poster) post(ctx context.Context, body []byte, proof string, about wire.Ask) (*reply, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.target.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -198,7 +192,11 @@ func (p *poster) post(ctx context.Context, body []byte, proof string, about wire
 		r.Header.Set("Authorization", proof)
 		r.Header.Set(wire.AskHeader, string(ask))
 	}
-	answer, err := p.client.Do(r)
+	response, err := p.client.Do(r)
+	if err != nil {
+		return nil, p.dialer.fault(err)
+	}
+	answer, err := readReply(response)
 	if err != nil {
 		return nil, p.dialer.fault(err)
 	}

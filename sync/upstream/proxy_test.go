@@ -141,10 +141,17 @@ func TestPostWhereWebSocketsAreBlocked(t *testing.T) {
 
 // The cap holds for a backlog, and what is urgent waits no longer than that.
 func TestBandwidthCap(t *testing.T) {
+	for _, way := range Ways {
+		t.Run(way, func(t *testing.T) { capHolds(t, way) })
+	}
+}
+
+func capHolds(t *testing.T, way string) {
 	inBubble(t, func(cfg *Config) { cfg.UplinkRate = 16e3 }, func(t *testing.T, c *cloud, a *running, p *parts, n *memory) {
 		time.Sleep(85 * time.Second)
+		c.noSockets.Store(way == wayPost)
 		n.hole.Store(true)
-		for i := range 6 * 60 {
+		for i := range 3 * 60 {
 			p.count(uint64(i))
 			p.change(func(p *parts) {
 				for id := wire.MetricID(1); id < 60; id++ {
@@ -166,6 +173,9 @@ func TestBandwidthCap(t *testing.T) {
 			if sent, most := a.Status().Sent-before, uint64(2000*took.Seconds()+4*2000); sent > most {
 				t.Fatalf("%d bytes in %v, want at most %d", sent, took, most)
 			}
+		}
+		if s := a.Status(); s.Way != way {
+			t.Errorf("by %s, want %s", s.Way, way)
 		}
 		sent, took := a.Status().Sent-before, time.Since(start)
 		t.Logf("%d bytes in %v: %.1f kbit/s of 16", sent, took, float64(sent)*8/1000/took.Seconds())

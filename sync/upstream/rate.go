@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -114,6 +115,26 @@ func (b *bucket) credit() (wait time.Duration, changed <-chan struct{}) {
 		return 0, b.wake
 	}
 	return time.Duration(math.Ceil(-b.level / b.rate * float64(time.Second))), b.wake
+}
+
+// wait returns when more may be sent, or with ctx.
+func (b *bucket) wait(ctx context.Context) error {
+	for {
+		left, changed := b.credit()
+		if left == 0 {
+			return ctx.Err()
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 // most is how many bytes one message should have at most so that it does not

@@ -136,10 +136,10 @@ func (s *socket) ask(a wire.Ask) error {
 	return s.nc.PublishRequest(s.box.AskSubject(), s.asks+strconv.FormatUint(a.Incarnation, 10), data)
 }
 
-// onStanding passes the answer to an Ask on. That nobody is there to answer is
-// no event: it is asked again.
+// onStanding passes the answer to an Ask on, or that nobody is there to answer.
 func (s *socket) onStanding(m *nats.Msg) {
 	if isNobody(m) {
+		s.tell(event{nobody: true})
 		return
 	}
 	about, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.asks), 10, 64)

@@ -37,9 +37,10 @@ type tunnel struct {
 // then on the tunnel is one to the broker.
 func (d *dialer) dialTunnel(ctx context.Context, endpoint *url.URL) (*tunnel, error) {
 	target := &url.URL{Scheme: strings.Replace(endpoint.Scheme, "http", "ws", 1), Host: endpoint.Host, Path: wire.TunnelPath}
-	_, answer, err := d.handshake(ctx, target, nil)
+	ws, answer, err := d.handshake(ctx, target, nil)
 	if err == nil {
-		return nil, errors.New("the cloud asks for no proof; is this address a cloud node of Signalbox?")
+		_ = ws.Close()
+		return nil, &problem{what: "whoever answers asks for no proof", todo: "check upstream.url: it is not a cloud node's"}
 	}
 	if answer == nil {
 		return nil, err
@@ -48,24 +49,24 @@ func (d *dialer) dialTunnel(ctx context.Context, endpoint *url.URL) (*tunnel, er
 	if err != nil {
 		return nil, err
 	}
-	ws, answer, err := d.handshake(ctx, target, http.Header{"Authorization": {proof.Header()}})
+	ws, answer, err = d.handshake(ctx, target, http.Header{"Authorization": {proof.Header()}})
 	if err != nil {
 		if answer != nil {
 			err = refusedBy(answer)
 		}
 		return nil, err
 	}
-	if err := d.verify(proof, answer.Header, nil); err != nil {
+	if err := d.verify(proof, answer); err != nil {
 		_ = ws.Close()
 		return nil, err
 	}
 	ws.SetReadLimit(wire.MaxTunnelMessage)
-	return &tunnel{Conn: ws, session: answer.Header.Get(wire.SessionHeader)}, nil
+	return &tunnel{Conn: ws, session: answer.header.Get(wire.SessionHeader)}, nil
 }
 
 // handshake makes one WebSocket handshake. An answer other than 101 comes with
 // an error.
-func (d *dialer) handshake(ctx context.Context, target *url.URL, header http.Header) (*websocket.Conn, *http.Response, error) {
+func (d *dialer) handshake(ctx context.Context, target *url.URL, header http.Header) (*websocket.Conn, *reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var under atomic.Pointer[net.Conn]
@@ -86,7 +87,11 @@ func (d *dialer) handshake(ctx context.Context, target *url.URL, header http.Hea
 			_ = (*conn).Close()
 		}
 	})
-	conn, answer, err := ws.DialContext(ctx, target.String(), header)
+	conn, response, err := ws.DialContext(ctx, target.String(), header)
+	var answer *reply
+	if response != nil { // its body is in memory, and empty after 101
+		answer, _ = readReply(response)
+	}
 	if err != nil {
 		release()
 		return nil, answer, d.fault(err)

@@ -17,7 +17,6 @@ type finding struct {
 type watch struct {
 	unhealthy  int // looks in a row that found a part unhealthy
 	relayFull  grown
-	bandwidth  grown
 	signInFull grown
 	merged     grown
 	trends     map[wire.MetricID]*trend

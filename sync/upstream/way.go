@@ -50,6 +50,7 @@ type event struct {
 	acked    *receipt
 	nudge    *wire.Nudge
 	standing *standing
+	nobody   bool // there to answer an Ask
 }
 
 // standing is the answer to an Ask about an incarnation.

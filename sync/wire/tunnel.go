@@ -62,15 +62,10 @@ func (b BoxID) OwnsMsgID(id string) bool {
 	return strings.HasPrefix(id, b.String()+":")
 }
 
-// OwnsInbox tells whether the box may have answers sent to that subject.
+// OwnsInbox tells whether the box may have answers sent to that subject. Whoever
+// answers a request asks it first: the broker does not check where a publisher
+// wants its answer, and one sent with the cloud's rights could reach the broker's
+// own interface.
 func (b BoxID) OwnsInbox(subject string) bool {
 	return strings.HasPrefix(subject, b.InboxPrefix()+".")
-}
-
-// IsInbox tells whether subject is anybody's inbox. Whoever answers a request
-// must ask it first: the broker does not check where a publisher wants its
-// answer, and an answer sent with the cloud's rights could reach the broker's
-// own interface.
-func IsInbox(subject string) bool {
-	return strings.HasPrefix(subject, inboxPrefix)
 }

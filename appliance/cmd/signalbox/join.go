@@ -9,6 +9,7 @@ import (
 
 	"signalbox/appliance/api"
 	"signalbox/sync/upstream/identity"
+	"signalbox/sync/wire"
 )
 
 // checkTimeout bounds the look whether the cloud knows the box.
@@ -55,8 +56,8 @@ func (c *joinCommand) Run(p *program) error {
 	return nil
 }
 
-// self is the box's id and the name of its place. A box that is stopped is let
-// go of at once, so that it may be started meanwhile.
+// self is the box's id and, at level named alone, the name of its place. A box
+// that is stopped is let go of at once, so that it may be started meanwhile.
 func (c *joinCommand) self(p *program) (id, name string, err error) {
 	box, err := c.either(p)
 	if err != nil {
@@ -64,7 +65,10 @@ func (c *joinCommand) self(p *program) (id, name string, err error) {
 	}
 	var s api.Status
 	err = box.call(p.ctx, http.MethodGet, "/v1/status", nil, &s)
-	return s.ID, s.Site, errors.Join(err, box.close())
+	if s.Upstream.Level == string(wire.Named) {
+		name = s.Site
+	}
+	return s.ID, name, errors.Join(err, box.close())
 }
 
 func (c *joinCommand) print(p *program, joined *identity.Identity) error {

@@ -13,6 +13,7 @@ import (
 // registry and no others, so their number is bounded by it.
 type box struct {
 	limit   *rate.Limiter // of bytes
+	lines   *rate.Limiter
 	in, out atomic.Uint64
 	last    atomic.Int64 // when it was here last, Unix nanoseconds
 	posted  atomic.Int64 // when it posted last
@@ -25,7 +26,10 @@ type box struct {
 func (g *Gateway) boxLocked(id wire.BoxID) *box {
 	b := g.boxes[id]
 	if b == nil {
-		b = &box{limit: rate.NewLimiter(rate.Limit(g.cfg.BoxRate), g.cfg.BoxBytes)}
+		b = &box{
+			limit: rate.NewLimiter(rate.Limit(g.cfg.BoxRate), g.cfg.BoxBytes),
+			lines: rate.NewLimiter(rate.Limit(g.cfg.BoxLineRate), g.cfg.BoxLines),
+		}
 		g.boxes[id] = b
 	}
 	return b

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"signalbox/sync/wire"
@@ -100,14 +102,36 @@ func (g *Gateway) post(r *http.Request, c Caller, b *box) (answer []byte, why *r
 			return nil, refusedBroker, 0
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), askWait)
-	defer cancel()
-	m, err := g.cfg.Broker.Conn().RequestWithContext(ctx, id.AskSubject(), ask)
-	if err != nil {
+	if answer, err = g.ask(r.Context(), id, ask); err != nil {
 		g.log.Warn("nobody answers where a box stands", "site", id.Site, "box", id.Box, "err", err)
 		return nil, refusedNoAnswer, 0
 	}
-	return m.Data, nil, 0
+	return answer, nil, 0
+}
+
+// ask asks where a box stands, with an inbox of the box as if it did so itself:
+// whoever answers sends to no other.
+func (g *Gateway) ask(ctx context.Context, id wire.BoxID, ask []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	conn := g.cfg.Broker.Conn()
+	inbox := id.InboxPrefix() + ".post." + strings.TrimPrefix(nats.NewInbox(), nats.InboxPrefix)
+	sub, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := conn.PublishRequest(id.AskSubject(), inbox, ask); err != nil {
+		return nil, err
+	}
+	m, err := sub.NextMsgWithContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Data) == 0 {
+		return nil, nats.ErrNoResponders // what the broker itself says to that
+	}
+	return m.Data, nil
 }
 
 // askOf reads the Ask and writes it anew: what goes on is a document of ours.

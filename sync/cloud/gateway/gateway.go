@@ -36,6 +36,11 @@ type Config struct {
 	// BoxRate a second: a full outbox and then some. Beyond that it is slowed down.
 	BoxBytes int
 	BoxRate  int
+	// BoxLines and BoxLineRate are the same for lines of the broker's protocol, so
+	// for messages: each costs the broker a write to the disk, or an answer,
+	// however small it is.
+	BoxLines    int
+	BoxLineRate int
 	// PingEvery is how long a tunnel may be silent before it is asked whether it
 	// still lives, PongWait how long it has to answer. Each ping costs some 250
 	// bytes on the wire.
@@ -74,8 +79,10 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxPosts, 256)
 	def(&c.BoxBytes, 96<<20)
 	def(&c.BoxRate, 128<<10)
+	def(&c.BoxLines, 4096)
+	def(&c.BoxLineRate, 32)
 	if c.PingEvery == 0 {
-		c.PingEvery = 30 * time.Second
+		c.PingEvery = 3 * time.Minute // the box itself pings after 150 s of silence
 	}
 	if c.PongWait == 0 {
 		c.PongWait = 15 * time.Second

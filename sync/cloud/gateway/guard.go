@@ -45,6 +45,7 @@ type guard struct {
 
 	held      []byte
 	connected bool
+	lines     int // that have passed since somebody took the number away
 	header    int // bytes of it still to come
 	payload   int // likewise, after it
 	ending    int // bytes of CRLF still to come
@@ -101,6 +102,7 @@ func (g *guard) step(p []byte) (int, error) {
 		}
 		return 0, nil
 	}
+	g.lines++
 	return end + 1, g.line(p[:end+1])
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"signalbox/sync/wire"
 )
@@ -181,7 +182,9 @@ func (t *tunnel) forward(p []byte) bool {
 	}
 	t.box.in.Add(uint64(len(p)))
 	t.gateway.counts.in.Add(uint64(len(p)))
-	if !t.pace(len(p)) {
+	lines := t.guard.lines
+	t.guard.lines = 0
+	if !t.pace(t.box.limit, len(p)) || !t.pace(t.box.lines, lines) {
 		return false
 	}
 	if len(out) == 0 {
@@ -196,9 +199,15 @@ func (t *tunnel) forward(p []byte) bool {
 	return true
 }
 
-// pace waits until the box may send n bytes more.
-func (t *tunnel) pace(n int) bool {
-	wait := t.box.limit.ReserveN(time.Now(), n).Delay()
+// pace waits until the box may send n more of what limit counts.
+func (t *tunnel) pace(limit *rate.Limiter, n int) bool {
+	for n > limit.Burst() { // what comes in one read may be more lines than that
+		if !t.pace(limit, limit.Burst()) {
+			return false
+		}
+		n -= limit.Burst()
+	}
+	wait := limit.ReserveN(time.Now(), n).Delay()
 	if wait == 0 {
 		return true
 	}

@@ -22,7 +22,7 @@ func (g *Registrar) serveJoin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var req *wire.JoinRequest
-	body, err := readBody(r)
+	body, err := g.readBody(w, r)
 	if err == nil {
 		if req, err = wire.ParseJoinRequest(body); err != nil {
 			err = refuse(ReasonMalformed, "%v", err)

@@ -23,9 +23,10 @@ type RegistrarConfig struct {
 	Registry  Registry
 	// Source names who a request is from, to limit attempts; nil takes the
 	// address of the connection, IPv6 by /64.
-	Source func(*http.Request) string
-	Logger *slog.Logger
-	now    func() time.Time // for tests
+	Source   func(*http.Request) string
+	Logger   *slog.Logger
+	now      func() time.Time // for tests
+	bodyWait time.Duration
 }
 
 // Registrar lets boxes in: it answers requests to join and to renew, and tells
@@ -79,6 +80,9 @@ func NewRegistrar(cfg RegistrarConfig) (*Registrar, error) {
 	if cfg.now == nil {
 		cfg.now = time.Now
 	}
+	if cfg.bodyWait == 0 {
+		cfg.bodyWait = bodyWait
+	}
 	return &Registrar{cfg: cfg, nonceKey: cfg.Authority.nonceKey(), count: newCounters()}, nil
 }
 
@@ -112,8 +116,12 @@ func (g *Registrar) refuse(w http.ResponseWriter, why *Refusal, attrs ...any) {
 	writeJSON(w, why.Reason.status(), wire.Failure{Code: string(why.Reason), Message: why.Message})
 }
 
+// bodyWait is how long the document of a request may take: anybody may begin one.
+const bodyWait = 20 * time.Second
+
 // readBody reads the document of a request.
-func readBody(r *http.Request) ([]byte, error) {
+func (g *Registrar) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.cfg.bodyWait)) // a recorder in a test has none
 	body, err := io.ReadAll(io.LimitReader(r.Body, wire.MaxEnrolBytes+1))
 	switch {
 	case err != nil:

@@ -665,3 +665,30 @@ func FuzzJoin(f *testing.F) {
 		}
 	})
 }
+
+// Whoever begins to join and then says nothing is not waited for.
+func TestSlowBodyEnds(t *testing.T) {
+	auth, err := identity.Open(identity.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := identity.NewRegistrar(identity.WithBodyWait(identity.RegistrarConfig{Authority: auth, Registry: identitytest.NewRegistry(site)}, 50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := httptest.NewServer(g.Handler())
+	defer served.Close()
+	conn, err := net.Dial("tcp", served.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST "+wire.JoinPath+" HTTP/1.1\r\nHost: cloud\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), " 400 ") {
+		t.Errorf("got %.200q, %v; want 400 and the end", answer, err)
+	}
+}

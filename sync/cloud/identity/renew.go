@@ -17,7 +17,7 @@ func (g *Registrar) serveRenew(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), registryTimeout)
 	defer cancel()
-	answer, err := g.renew(ctx, c, r)
+	answer, err := g.renew(ctx, c, w, r)
 	if err != nil {
 		g.refuse(w, refusal(err), "box", c.Box.String(), "remote", r.RemoteAddr)
 		return
@@ -27,8 +27,8 @@ func (g *Registrar) serveRenew(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (g *Registrar) renew(ctx context.Context, c *Caller, r *http.Request) (*wire.RenewAnswer, error) {
-	body, err := readBody(r)
+func (g *Registrar) renew(ctx context.Context, c *Caller, w http.ResponseWriter, r *http.Request) (*wire.RenewAnswer, error) {
+	body, err := g.readBody(w, r)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -71,6 +72,10 @@ type provider struct {
 	found *oidc.Provider
 }
 
+// providerTimeout bounds each question to the provider, whose keys are asked for
+// without the context of whoever signs in.
+const providerTimeout = 10 * time.Second
+
 func newProvider(cfg OIDCConfig) *provider { return &provider{cfg: cfg} }
 
 func (o *provider) discover(ctx context.Context) (*oidc.Provider, error) {
@@ -80,8 +85,8 @@ func (o *provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	if found != nil {
 		return found, nil
 	}
-	// The provider keeps the context for its keys, beyond this request.
-	found, err := oidc.NewProvider(context.WithoutCancel(ctx), o.cfg.Issuer)
+	// The client is used for the provider's keys too, beyond this request.
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: providerTimeout}), o.cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("reach the sign-in provider %s: %w", o.cfg.Issuer, err)
 	}

@@ -1,6 +1,7 @@
 package people_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -154,4 +155,31 @@ func TestProviderOutOfReach(t *testing.T) {
 		t.Errorf("StartOIDC = %v, want that the provider is not reached", err)
 	}
 	f.administrator(t, "anna") // passwords work without it
+}
+
+// A provider that takes a question and never answers holds nobody for longer
+// than they want to wait.
+func TestProviderSaysNothing(t *testing.T) {
+	over := make(chan struct{})
+	mute := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-over:
+		case <-r.Context().Done():
+		}
+	}))
+	defer mute.Close()
+	defer close(over)
+	f := start(t, broker(t), people.OIDCConfig{Issuer: mute.URL, ClientID: "x", Viewers: []string{"y"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() { _, _, err := f.StartOIDC(ctx, "https://cloud.example/"); answered <- err }()
+	select {
+	case err := <-answered:
+		if err == nil || errors.Is(err, people.ErrRefused) {
+			t.Errorf("StartOIDC = %v, want that the provider is not reached", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("StartOIDC still waits 5 s later")
+	}
 }

@@ -135,9 +135,11 @@ func write[T any](ctx context.Context, kv jetstream.KeyValue, key string, value 
 	return nil
 }
 
+// isConflict tells whether somebody else has written the key. A replicated
+// stream says it with another code while the other write is on its way.
 func isConflict(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // List gives everybody, by name.

@@ -91,7 +91,7 @@ func (b *box) retire(nowMs int64) {
 // reset drops what only the incarnation before knew: the new one tells of all
 // its rooms and of every alert that holds.
 func (b *box) reset() {
-	b.gauges, b.info, b.infoSeq = nil, nil, 0
+	b.gauges, b.gaugesSeq, b.info, b.infoSeq = nil, 0, nil, 0
 	b.alerts = nil
 	b.rooms = &roomList{rooms: map[string]roomState{}, changed: true}
 	b.roomsSeq, b.roomCount = 0, 0

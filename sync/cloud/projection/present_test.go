@@ -251,3 +251,16 @@ func TestIncarnations(t *testing.T) {
 		}
 	}
 }
+
+// TestNewIncarnationIsThePresent: a box that counts anew numbers its frames from
+// 1 again, and they tell of now from the first on.
+func TestNewIncarnationIsThePresent(t *testing.T) {
+	p := open(t)
+	online := func(n int64) *wire.Gauge { return &wire.Gauge{Id: wire.SessionsOnline, Last: n} }
+	again := message(40*time.Minute, frameAt(1, 40*time.Minute, online(3)))
+	again.Body.Incarnation = 2
+	feed(t, p, []projection.Message{message(30*time.Minute, frameAt(500, 30*time.Minute, online(9))), again}, 1)
+	if g, ok := projection.GaugeOf(p.Box(box).Gauges, wire.SessionsOnline); !ok || g.Last != 3 {
+		t.Errorf("sessions online are %+v, %v; want the 3 of the new incarnation", g, ok)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -72,8 +73,11 @@ const condemned = ".condemned"
 // open turns the panics with which bbolt meets a damaged file into errors.
 func open(path string) (p *Projection, err error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("the folder %s is in use by another cloud node: %w; stop that, or choose another folder", filepath.Dir(path), err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w; stop the process that has it open, or delete it: it is built again from the streams", path, err)
+		return nil, fmt.Errorf("open %s: %w; when the disk is sound delete it: it is built again from the streams", path, err)
 	}
 	defer func() {
 		if fault := recover(); fault != nil {

@@ -460,3 +460,31 @@ func BenchmarkPending(b *testing.B) {
 		}
 	})
 }
+
+// A replicated stream refuses a write while another of the same record is on its
+// way, with words of its own: that is tried again like any other conflict.
+func TestChangesAtOnceInACluster(t *testing.T) {
+	t.Parallel()
+	c := brokertest.StartCluster(t, 3, "")
+	b, _ := brokertest.Run(t, c.Config())
+	r := registrytest.Start(t, b)
+	withSite(t, r)
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			for k := range 5 {
+				err := r.ChangeBox(t.Context(), boxA, func(b *registry.Box) error {
+					b.Keys = append(b.Keys, registry.Key{ID: uint64(100*i + k + 10), Public: []byte("key")})
+					return nil
+				})
+				if err != nil {
+					t.Errorf("change %d of %d: %v", k, i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if box, _ := r.Box(boxA); len(box.Keys) != 31 {
+		t.Errorf("got %d keys, want 31", len(box.Keys))
+	}
+}

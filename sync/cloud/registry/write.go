@@ -172,14 +172,20 @@ func (r *Registry) remove(ctx context.Context, full string, last uint64) (uint64
 func (r *Registry) publish(ctx context.Context, m *nats.Msg, last uint64, opts ...jetstream.PublishOpt) (uint64, error) {
 	opts = append(opts, jetstream.WithExpectLastSequencePerSubject(last))
 	ack, err := bound(ctx, callWait, func(ctx context.Context) (*jetstream.PubAck, error) { return r.js.PublishMsg(ctx, m, opts...) })
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	if isConflict(err) {
 		return 0, errConflict
 	}
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", m.Subject, err)
 	}
 	return ack.Sequence, nil
+}
+
+// isConflict tells whether somebody else has written the record. A replicated
+// stream says it with another code while the other write is on its way.
+func isConflict(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // await returns when the memory has come to revision, or after a while: the

@@ -35,8 +35,8 @@ const (
 // RenewerConfig is what NewRenewer needs.
 type RenewerConfig struct {
 	Identity *Identity
-	URLs     []string // of the cloud, tried in their order; empty: the one of join
-	Name     string   // what people at the site call the box
+	URLs     []string      // of the cloud, tried in their order; empty: the one of join
+	Name     func() string // what people at the site call the box; nil or "": not told
 	Version  string
 	KeyEvery time.Duration // 0 is the constant
 	Proxy    ProxyFunc     // nil: FromEnvironment
@@ -53,6 +53,9 @@ type Renewer struct {
 func NewRenewer(cfg RenewerConfig) *Renewer {
 	if cfg.KeyEvery == 0 {
 		cfg.KeyEvery = KeyEvery
+	}
+	if cfg.Name == nil {
+		cfg.Name = func() string { return "" }
 	}
 	if cfg.Proxy == nil {
 		cfg.Proxy = FromEnvironment()
@@ -267,7 +270,7 @@ func (r *Renewer) order(key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(wire.RenewRequest{CSR: csr, Name: r.cfg.Name, Version: r.cfg.Version})
+	return json.Marshal(wire.RenewRequest{CSR: csr, Name: r.cfg.Name(), Version: r.cfg.Version})
 }
 
 // exchange makes a request at the first address that the cloud answers at. What

@@ -73,7 +73,7 @@ function Page({path, session, overview}) {
     const row = overview?.sites.find((/** @type {any} */ s) => s.site === site);
     return html`<${SitePage} key=${site} site=${site} row=${row} session=${session} />`;
   }
-  if (path === '/problems') return html`<${Problems} session=${session} version=${overview?.seq} />`;
+  if (path === '/problems') return html`<${Problems} session=${session} version=${overview?.now} />`;
   if (path === '/people') return html`<${People} session=${session} />`;
   if (path === '/audit') return html`<${Audit} />`;
   if (!overview) return html`<${Notice} kind="info">Asking for the sites…<//>`;

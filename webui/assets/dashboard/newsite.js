@@ -9,7 +9,7 @@ export function NewSite({onClose}) {
   const send = async (/** @type {any} */ v) => setMade(await api('POST', '/v1/sites', {site: v.site, title: v.title}));
   return html`<${Dialog} title=${made ? `Site ${made.site}` : 'New site'} onClose=${onClose} id="new-site-dialog">
     ${made ? html`<${JoinCommand} join=${made} />` : html`<${Form} onSubmit=${send} submit="Make the site" id="new-site-form">
-      <${Field} label="Short name" name="site" required=${true} pattern="[a-z0-9]([a-z0-9-]*[a-z0-9])?" maxlength="63" spellcheck=${false} autocapitalize="none"
+      <${Field} label="Short name" name="site" required=${true} pattern="[a-z0-9]([a-z0-9\\-]*[a-z0-9])?" maxlength="63" spellcheck=${false} autocapitalize="none"
         hint="a-z, 0-9 and -, for addresses and certificates; it stays" />
       <${Field} label="Name" name="title" maxlength="200" hint="What people call it; can be changed" />
     <//>`}
