@@ -38,6 +38,7 @@ type dialer struct {
 	identity Identity
 	proxy    func(*http.Request) (*url.URL, error)
 	meter    *meter
+	sessions tls.ClientSessionCache // nil: every handshake is a whole one
 }
 
 // reply is an answer that has been read.
@@ -59,7 +60,7 @@ func readReply(answer *http.Response) (*reply, error) {
 // tls is what connections to the cloud trust. HTTP/2 is no use to either way.
 func (d *dialer) tls() *tls.Config {
 	cfg := d.identity.TLS().Clone()
-	cfg.NextProtos = nil
+	cfg.NextProtos, cfg.ClientSessionCache = nil, d.sessions
 	return cfg
 }
 

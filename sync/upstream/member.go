@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -33,8 +34,9 @@ type member struct {
 // ends before.
 func (a *Agent) newMember(ctx context.Context, id Identity) *member {
 	m := &member{
-		Agent: a, identity: id, box: id.Box(), dialer: &dialer{identity: id, proxy: a.cfg.Proxy, meter: a.meter},
-		news: make(chan struct{}, 1), hurry: make(chan struct{}, 1), renewal: make(chan struct{}, 1),
+		Agent: a, identity: id, box: id.Box(),
+		dialer: &dialer{identity: id, proxy: a.cfg.Proxy, meter: a.meter, sessions: tls.NewLRUClientSessionCache(maxURLs)},
+		news:   make(chan struct{}, 1), hurry: make(chan struct{}, 1), renewal: make(chan struct{}, 1),
 	}
 	var wait backoff
 	for ctx.Err() == nil {

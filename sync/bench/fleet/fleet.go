@@ -115,8 +115,10 @@ func (d *Dialer) Connect(ctx context.Context, id *identity.Identity, endpoint st
 	target := &url.URL{Scheme: "wss", Host: u.Host, Path: wire.TunnelPath}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	secure := d.TLS.Clone()
+	secure.ClientSessionCache = tls.NewLRUClientSessionCache(1) // the second handshake is a short one, as a box's
 	ws := websocket.Dialer{
-		TLSClientConfig: d.TLS, Subprotocols: []string{wire.TunnelSubprotocol}, NetDialContext: d.Dial,
+		TLSClientConfig: secure, Subprotocols: []string{wire.TunnelSubprotocol}, NetDialContext: d.Dial,
 		ReadBufferSize: bufferBytes, WriteBufferSize: bufferBytes,
 	}
 	_, answer, err := ws.DialContext(ctx, target.String(), nil)
