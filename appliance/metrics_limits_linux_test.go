@@ -4,6 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // The limit that counts may be that of the slice around the service.
@@ -47,5 +50,53 @@ func TestDisk(t *testing.T) {
 	}
 	if memoryMax() == 0 {
 		t.Error("this machine has no memory")
+	}
+}
+
+// limitsMetrics collects what a box has, and nothing else of it.
+type limitsMetrics struct{ collector }
+
+func (l limitsMetrics) Collect(out chan<- prometheus.Metric) {
+	l.collectLimits(func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	})
+}
+
+func scrapeLimits(t *testing.T) map[string]*dto.MetricFamily {
+	t.Helper()
+	b, _ := running(t, t.TempDir())
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(limitsMetrics{collector{b}})
+	gathered, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	families := map[string]*dto.MetricFamily{}
+	for _, f := range gathered {
+		families[f.GetName()] = f
+	}
+	return families
+}
+
+// What has a limit by default says so; the relay's bandwidth has none.
+func TestLimitsOfABox(t *testing.T) {
+	families := scrapeLimits(t)
+	value := func(name string) float64 {
+		t.Helper()
+		f := families["signalbox_"+name]
+		if f == nil {
+			t.Fatalf("there is no %s", name)
+		}
+		return f.GetMetric()[0].GetGauge().GetValue()
+	}
+	for name, want := range map[string]float64{"signaling_max_conns": 10_000, "turn_max_allocations": 4096, "turn_max_bit_rate": 0} {
+		if got := value(name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	for _, name := range []string{"memory_max_bytes", "disk_free_bytes", "disk_size_bytes", "https_certificate_end_seconds"} {
+		if got := value(name); got <= 0 {
+			t.Errorf("%s is %v, want more", name, got)
+		}
 	}
 }
