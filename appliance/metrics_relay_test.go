@@ -105,6 +105,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 	table(&doc, scrape(t, turntest.Start(t)))
 	doc.WriteString("\n# Metrics of the link to the cloud\n\nAt `/metrics` too. All of them are there before a box has joined.\n\n")
 	table(&doc, scrapeUpstream(t, newAgent(t)))
+	doc.WriteString("\n# What the box has\n\nAt `/metrics` too, for alerts that look ahead. Open files and their limit are `process_open_fds` and `process_max_fds`.\n\n")
+	table(&doc, scrapeLimits(t))
 	if *update {
 		if err := os.WriteFile("METRICS.md", doc.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

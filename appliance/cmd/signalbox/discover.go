@@ -14,10 +14,11 @@ import (
 )
 
 type discoverCommand struct {
-	Timeout   time.Duration `help:"How long to look." default:"3s"`
-	Follow    bool          `help:"Go on until stopped, and print each change: boxes that appear, change and go."`
-	Interface []string      `help:"Interfaces to ask on; * stands for any characters. May be repeated." placeholder:"PATTERN"`
-	JSON      bool          `name:"json" help:"Print JSON: one list, or with --follow one object per line."`
+	Timeout    time.Duration `help:"How long to look." default:"3s"`
+	Follow     bool          `help:"Go on until stopped, and print each change: boxes that appear, change and go."`
+	Interface  []string      `help:"Interfaces to ask on; * stands for any characters. May be repeated." placeholder:"PATTERN"`
+	JSON       bool          `name:"json" help:"Print JSON: one list, or with --follow one object per line." xor:"form"`
+	Prometheus bool          `name:"prometheus" help:"Print targets for file_sd_configs of Prometheus." xor:"form"`
 }
 
 // Run fails when no box was found, so that scripts can ask.
@@ -29,6 +30,9 @@ func (c *discoverCommand) Run(p *program) error {
 	if err := anyInterface(opts); err != nil {
 		return err
 	}
+	if c.Follow && c.Prometheus {
+		return usage("--prometheus prints one list, and cannot --follow")
+	}
 	if c.Follow {
 		return c.follow(p, opts)
 	}
@@ -39,11 +43,16 @@ func (c *discoverCommand) Run(p *program) error {
 		boxes = apply(boxes, event)
 	}
 	slices.SortFunc(boxes, func(a, b discovery.Box) int { return strings.Compare(a.Instance, b.Instance) })
-	if c.JSON {
-		if err := printJSON(p.stdout, boxes); err != nil {
-			return err
-		}
-	} else if err := printBoxes(p, boxes); err != nil {
+	var err error
+	switch {
+	case c.JSON:
+		err = printJSON(p.stdout, boxes)
+	case c.Prometheus:
+		err = printJSON(p.stdout, scrapeTargets(boxes))
+	default:
+		err = printBoxes(p, boxes)
+	}
+	if err != nil {
 		return err
 	}
 	if len(boxes) == 0 {
@@ -86,6 +95,26 @@ func printBoxes(p *program, boxes []discovery.Box) error {
 		t.row(b.Instance, b.TXT[discovery.KeySite], b.TXT[discovery.KeyID], b.TXT[discovery.KeyVersion], boxURL(b))
 	}
 	return t.Flush()
+}
+
+// scrapeTarget is an entry of a file for file_sd_configs.
+type scrapeTarget struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+// scrapeTargets are boxes as Prometheus wants them, with the labels that the
+// metrics of a cloud have, too.
+func scrapeTargets(boxes []discovery.Box) []scrapeTarget {
+	list := make([]scrapeTarget, len(boxes))
+	for i, b := range boxes {
+		scheme, rest, _ := strings.Cut(boxURL(b), "://")
+		list[i] = scrapeTarget{
+			Targets: []string{strings.TrimSuffix(rest, "/")},
+			Labels:  map[string]string{"__scheme__": scheme, "site": b.TXT[discovery.KeySite], "box": b.TXT[discovery.KeyID]},
+		}
+	}
+	return list
 }
 
 // boxURL is where a box can be reached: by its first address that is no
