@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Node struct {
 	cfg  Config
 	log  *slog.Logger
 	name string
+	id   string // name and a random end: two nodes may be called alike
 
 	authority  *identity.Authority
 	server     *identity.Server
@@ -67,6 +69,7 @@ func New(cfg Config) (*Node, error) {
 	if n.name == "" {
 		n.name, _ = os.Hostname()
 	}
+	n.id = n.name + "-" + strings.ToLower(rand.Text()[:8])
 	if err := n.build(); err != nil {
 		n.Close()
 		return nil, err
@@ -156,7 +159,7 @@ func (n *Node) openProjection() (err error) {
 func (n *Node) buildProjector() (err error) {
 	n.projector, err = projector.New(projector.Config{
 		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
-		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.name, Logger: n.part("projector"),
+		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.id, Logger: n.part("projector"),
 		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(),
 	})
 	return err
@@ -167,7 +170,7 @@ func (n *Node) buildGateway() (err error) {
 	if err != nil {
 		return err
 	}
-	n.presence, err = presence.New(presence.Config{Conn: n.broker.Conn(), Node: n.name, Local: n.gateway.Online, Logger: n.part("presence")})
+	n.presence, err = presence.New(presence.Config{Conn: n.broker.Conn(), Node: n.id, Local: n.gateway.Online, Logger: n.part("presence")})
 	return err
 }
 
