@@ -30,6 +30,11 @@ const (
 	stopTimeout   = 3 * time.Second
 )
 
+// keepAlive finds connections whose other end is gone. Go's own, after 15 s,
+// would cost each idle box 760 KB a day; a box makes a sound every 150 s, and
+// the gateway asks one that does not.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Minute, Interval: 15 * time.Second, Count: 4}
+
 // verifyPath is of the control socket alone: it reads all streams again.
 const verifyPath = "/v1/verify"
 
@@ -37,7 +42,7 @@ func isNotFound(err error) bool { return errors.Is(err, registry.ErrNotFound) }
 
 // bind opens the addresses for HTTP and HTTPS.
 func (n *Node) bind() error {
-	var config net.ListenConfig
+	config := net.ListenConfig{KeepAliveConfig: keepAlive}
 	for _, group := range []struct {
 		key   string
 		addrs []string
