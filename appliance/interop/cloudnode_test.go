@@ -119,10 +119,11 @@ func (c *cloudNode) want(site string, doc wire.PolicyDoc) {
 // policy has come into force, so that no test waits for the minute.
 func (c *cloudNode) report(site string, doc wire.PolicyDoc) {
 	c.t.Helper()
+	before := c.member(site).PolicyWanted // the page is up to half a second behind
 	c.want(site, doc)
 	waitFor(c.t, "the report of "+site, patience, func() bool {
 		b := c.member(site)
-		return b.Policy != 0 && b.Policy == b.PolicyWanted
+		return b.PolicyWanted > before && b.Policy == b.PolicyWanted
 	})
 }
 
