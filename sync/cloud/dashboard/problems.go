@@ -146,7 +146,7 @@ func (j *judge) mute() {
 	}
 	if !joined.IsZero() && j.Now.Sub(last) >= silentRed {
 		j.add(KindSilent, Red, joined, fmt.Sprintf("It joined %s ago and nothing was heard since.", spell(j.Now.Sub(joined))),
-			"See that the service runs at the box (systemctl status signalbox) and reaches the cloud: signalbox doctor tells.")
+			"See that the service runs at the box (systemctl status signalbox) and reaches the cloud: signalbox status tells.")
 	}
 }
 

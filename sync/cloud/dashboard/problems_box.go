@@ -74,7 +74,7 @@ func (j *judge) software() {
 	}
 	j.backup()
 	if n := f.Gauge(wire.BoxUnhealthyParts); n > 0 {
-		j.add(KindParts, Red, time.Time{}, fmt.Sprintf("%d of its parts are not healthy.", n), "Run signalbox doctor at the box, or open its console: it names the part.")
+		j.add(KindParts, Red, time.Time{}, fmt.Sprintf("%d of its parts are not healthy.", n), "Run signalbox status at the box, or open its console: it names the part.")
 	}
 	if t := f.RefusedLast; !t.IsZero() && j.Now.Sub(t) < refusedRecent {
 		j.add(KindRefused, Amber, time.Time{}, fmt.Sprintf("%d of its batches were not accepted, the last because of: %s.", f.Refused, f.RefusedReason),
