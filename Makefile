@@ -37,7 +37,7 @@ bench-sync: build
 	$(GO) build -o bin/bench-sync ./sync/bench
 	bin/bench-sync $(SYNC)
 
-# A thousand faults of boxes, cloud and broker, from a seed; make test has 60.
+# A thousand faults of boxes, cloud and broker, from a seed; make test has 50.
 # The boxes and the cloud wait a twentieth of their time; FAULTS_SPEED=1 for all of it.
 faults:
 	FAULTS=$${FAULTS:-1000} $(GO) test -tags interop -timeout 3h -run TestFaults -v ./sync/faults

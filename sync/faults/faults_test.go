@@ -28,7 +28,7 @@ const (
 	seedVariable  = "FAULTS_SEED"
 	speedVariable = "FAULTS_SPEED"
 
-	defaultFaults = 60
+	defaultFaults = 50
 	defaultSpeed  = 20
 	edges         = 3
 	repairWithin  = 60 * time.Second
