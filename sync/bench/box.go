@@ -252,7 +252,11 @@ func (b *bench) compare(ctx context.Context, boxes []*box) error {
 		more := float64(after[pair.joined].rss-after[pair.only].rss) / 1e6
 		b.check("memory of the link, "+pair.name+" box", fmt.Sprintf("%.1f MB (%.1f with, %.1f without)", more, float64(after[pair.joined].rss)/1e6, float64(after[pair.only].rss)/1e6), "≤ 10 MB", more <= 10)
 		wrote := daily((after[pair.joined].wrote - before[pair.joined].wrote) - (after[pair.only].wrote - before[pair.only].wrote))
-		b.check("written by the link a day, "+pair.name+" box", fmt.Sprintf("%.1f MB", wrote), "≤ 100 MB", wrote <= 100)
+		if what := "written by the link a day, " + pair.name + " box"; wrote < 0 { // the store's own writes differ by more than the link's
+			b.note(what, "lost among what the two boxes write by themselves", "≤ 100 MB")
+		} else {
+			b.check(what, fmt.Sprintf("%.1f MB", wrote), "≤ 100 MB", wrote <= 100)
+		}
 	}
 	return nil
 }
