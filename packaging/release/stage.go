@@ -64,7 +64,7 @@ func (r *release) stageForPackages(dir string) error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"changelog.Debian.gz": []byte(debian), "CHANGELOG.md.gz": changelog}
+	files := map[string][]byte{"changelog.gz": []byte(debian), "CHANGELOG.md.gz": changelog}
 	for _, name := range []string{"man/signalbox.1", "man/signalbox.toml.5", "THIRD-PARTY-LICENSES.txt", "sbom.cdx.json",
 		"README.md", "doc/METRICS.md", "doc/PROTOCOL.md", "doc/COTURN.md"} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
@@ -134,9 +134,9 @@ func writeGzip(name string, content []byte) error {
 	return os.WriteFile(name, b.Bytes(), 0o644)
 }
 
-// debianVersion has a revision, as packages of software from elsewhere do. A
-// pre-release sorts before what it leads to.
-func debianVersion(version string) string { return strings.Replace(version, "-", "~", 1) + "-1" }
+// debianVersion has no revision: the package is ours, not Debian's of something
+// of ours. A pre-release sorts before what it leads to.
+func debianVersion(version string) string { return strings.Replace(version, "-", "~", 1) }
 
 // checkVersion refuses a version that one of the formats could not order.
 func checkVersion(version string) error {

@@ -30,6 +30,9 @@ var architectures = map[string]map[string]string{
 	"riscv64": {"deb": "riscv64", "rpm": "riscv64", "apk": "riscv64"},
 }
 
+// revisions: a deb has none, which makes it a native package of ours.
+var revisions = map[string]string{"rpm": "1", "apk": "0"}
+
 type options struct {
 	recipe, version, stage, out string
 }
@@ -58,7 +61,7 @@ func (o options) pack(format, arch string) (err error) {
 		return errors.New("no such architecture or format")
 	}
 	version := versionFor(format, o.version)
-	variables := map[string]string{"STAGE": filepath.Join(o.stage, arch), "VERSION": version, "ARCH": name}
+	variables := map[string]string{"STAGE": filepath.Join(o.stage, arch), "VERSION": version, "ARCH": name, "RELEASE": revisions[format]}
 	recipe, err := os.ReadFile(o.recipe)
 	if err != nil {
 		return err
@@ -97,7 +100,7 @@ func fileName(format, arch, version, release string) string {
 	}
 	switch format {
 	case "deb":
-		return fmt.Sprintf("signalbox_%s-%s_%s.deb", version, release, name)
+		return fmt.Sprintf("signalbox_%s_%s.deb", version, name)
 	case "rpm":
 		return fmt.Sprintf("signalbox-%s-%s.%s.rpm", version, release, name)
 	default:
