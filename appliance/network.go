@@ -40,9 +40,11 @@ func (a *Appliance) names() []string {
 
 // relayHost picks the relay's address for a client that reached the box at
 // local: the same one, since that is known to work. A client on the box itself
-// gets an address of the LAN, because browsers do not relay over loopback, and
-// one that came by a link-local address too: a URL has no place for its zone.
+// gets an address of the LAN, because browsers do not relay over loopback. Nobody
+// gets a link-local one: a URL has no place for its zone, and browsers leave
+// them out.
 func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool) {
+	served = slices.DeleteFunc(slices.Clone(served), func(ap netip.AddrPort) bool { return ap.Addr().IsLinkLocalUnicast() })
 	if len(served) == 0 {
 		return netip.AddrPort{}, false
 	}
@@ -50,7 +52,7 @@ func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool)
 	rank := func(ap netip.AddrPort) int {
 		addr := ap.Addr().WithZone("")
 		switch {
-		case addr == local && !local.IsLoopback() && !local.IsLinkLocalUnicast():
+		case addr == local && !local.IsLoopback():
 			return 0
 		case addr.Is4() == local.Is4() && addr.IsGlobalUnicast():
 			return 1
@@ -65,9 +67,9 @@ func relayHost(served []netip.AddrPort, local netip.Addr) (netip.AddrPort, bool)
 }
 
 // relayURLs are the STUN and TURN URLs (RFC 7064, RFC 7065) for a client that
-// reached the box at local: by UDP first, by the port for HTTPS last, which is
-// the one that a firewall leaves open. There are four at most: each costs a
-// browser time when it gathers candidates, and Firefox warns of five.
+// reached the box at local, those first that it should try first: UDP, TCP, and
+// TLS on the port for HTTPS, which is the one that a firewall leaves open. The
+// relay's own port for TLS comes last.
 func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 	udp, tcp := a.relay.Addrs()
 	if at, ok := relayHost(udp, local); ok {
@@ -81,7 +83,6 @@ func (a *Appliance) relayURLs(local netip.Addr) (stun, turn []string) {
 		if at, ok := relayHost(served, local); ok {
 			port := strconv.Itoa(int(at.Port()))
 			turn = append(turn, "turns:"+net.JoinHostPort(a.trust.Host(at.Addr()), port)+"?transport=tcp")
-			break
 		}
 	}
 	return stun, turn
@@ -99,9 +100,7 @@ func (a *Appliance) secureAddrs(local netip.Addr) []netip.AddrPort {
 		case !at.Addr().IsUnspecified():
 			addrs = append(addrs, at)
 		default:
-			if !local.IsLinkLocalUnicast() {
-				addrs = append(addrs, netip.AddrPortFrom(local.Unmap().WithZone(""), at.Port()))
-			}
+			addrs = append(addrs, netip.AddrPortFrom(local.Unmap().WithZone(""), at.Port()))
 			for _, ap := range udp {
 				if at.Addr().Is6() || ap.Addr().Is4() { // 0.0.0.0 is IPv4 alone
 					addrs = append(addrs, netip.AddrPortFrom(ap.Addr(), at.Port()))
@@ -112,9 +111,14 @@ func (a *Appliance) secureAddrs(local netip.Addr) []netip.AddrPort {
 	return addrs
 }
 
+// maxICEURLs is how many URLs a browser is given. Each is a candidate to gather
+// from every interface, and Firefox warns of five.
+const maxICEURLs = 4
+
 // ice is what a welcome carries.
 func (a *Appliance) ice(local netip.Addr, id auth.Identity) signaling.ICE {
 	stun, turn := a.relayURLs(local)
+	turn = turn[:min(len(turn), maxICEURLs-len(stun))]
 	c, ok := a.sessionCredential(id)
 	ice := signaling.ICE{Servers: []signaling.ICEServer{}, Expires: c.Expires.UnixMilli()}
 	if len(stun) > 0 { // a browser throws at a server without URLs

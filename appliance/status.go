@@ -20,7 +20,7 @@ func (b box) Status() api.Status {
 		Summary: api.Summary{ID: b.store.BoxID(), Site: b.cfg.Site.Name, Version: b.cfg.Version},
 		Started: b.started, HTTP: addrs.HTTP, HTTPS: addrs.HTTPS,
 		Sessions: st.Sessions, Conns: st.Conns, Rooms: st.Rooms, Members: st.Members,
-		Signaling: signalingStatus(st), Relay: b.relayStatus(), Discovery: b.discoveryStatus(),
+		Signaling: signalingStatus(st), Relay: b.relayStatus(), Discovery: b.discoveryStatus(), Upstream: b.upstreamStatus(),
 		Store: api.StoreStatus{
 			Path: b.store.Path(), Bytes: file.FileBytes, MaxBytes: file.MaxBytes, Recovery: b.store.Recovery().String(),
 		},
@@ -113,6 +113,7 @@ func (b box) Parts() []api.Part {
 	return []api.Part{
 		part("store", true, storeReason), part("signaling", true, signalingReason), part("relay", true, relayReason),
 		part("https", false, trustReason), part("discovery", false, discoveryReason),
+		part(upstreamPart, false, b.upstreamReason()),
 	}
 }
 

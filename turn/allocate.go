@@ -42,25 +42,15 @@ func (g *gate) checkAllocate() refusal {
 
 // wanted are the relayed addresses that an Allocate asks for.
 type wanted struct {
-	addr    netip.Addr // the local address of the first
-	second  netip.Addr // of an additional IPv6 one; invalid if none is asked for, or to be had
-	missing missing    // the family that is not to be had although it was asked for
+	addr    netip.Addr   // the local address of the first
+	second  netip.Addr   // of an additional IPv6 one; invalid if none is to be had
+	missing addressError // which one of the two is not to be had although both were asked for
 	pairing pairing
 	claimed *reservationToken
 }
 
-// missing is a family of which an allocation has no relayed address although
-// one was asked for, and why (RFC 8656 §18.12). The zero value is none.
-type missing struct {
-	family byte
-	code   refusal
-}
-
 // families reads REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY (RFC
-// 8656 §7.2) and finds addresses of the box for them. Without either the client
-// wants IPv4. Where the box has none it gets IPv6 all the same, and not 440:
-// browsers never name a family, and on a network of IPv6 alone they would be
-// left without a relay.
+// 8656 §7.2) and finds addresses of the box for them.
 func (g *gate) families() (want wanted, _ refusal) {
 	requested, ok := familyAsked(&g.message, stun.AttrRequestedAddressFamily)
 	additional, ok2 := familyAsked(&g.message, additionalFamily(&g.message))
@@ -68,17 +58,21 @@ func (g *gate) families() (want wanted, _ refusal) {
 		return want, stun.CodeBadRequest
 	}
 	local := g.request.link.local().Addr()
+	v4, v6 := g.server.relayAddr(local, netip.Addr.Is4), g.server.relayAddr(local, netip.Addr.Is6)
 	switch {
 	case additional != 0:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
-		want.second = g.server.relayAddr(local, netip.Addr.Is6)
-		want.settle(stun.CodeAddrFamilyNotSupported)
+		want.both(v4, v6)
+	case requested == familyIPv4:
+		want.addr = v4
 	case requested == familyIPv6:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is6)
-	case requested == familyIPv4, requested == 0:
-		want.addr = g.server.relayAddr(local, netip.Addr.Is4)
-		if requested == 0 && !want.addr.IsValid() {
-			want.addr = g.server.relayAddr(local, netip.Addr.Is6)
+		want.addr = v6
+	case requested == 0:
+		// None means IPv4, whatever the client speaks to the relay: there all
+		// callers can meet. On a box without IPv4 the RFC wants 440, which
+		// would leave browsers nothing, for they never ask for a family and
+		// take what they get.
+		if want.addr = v4; !v4.IsValid() {
+			want.addr = v6
 		}
 	}
 	if !want.addr.IsValid() {
@@ -87,24 +81,25 @@ func (g *gate) families() (want wanted, _ refusal) {
 	return want, 0
 }
 
-// settle makes the best of two families of which one may not be to be had: the
-// other is the first then.
-func (w *wanted) settle(code refusal) {
-	switch {
-	case !w.addr.IsValid() && w.second.IsValid():
-		w.addr, w.second = w.second, netip.Addr{}
-		w.missing = missing{familyIPv4, code}
-	case w.addr.IsValid() && !w.second.IsValid():
-		w.missing = missing{familyIPv6, code}
-	}
-}
-
 // additionalFamily is the attribute by which m would ask for a second family.
 func additionalFamily(m *stun.Message) stun.AttrType {
 	if m.Contains(attrAdditionalAddressFamily) {
 		return attrAdditionalAddressFamily
 	}
 	return attrCoturnAdditionalFamily
+}
+
+// both takes an address of each family. Of one that is not to be had the client
+// is told, and it gets the other (RFC 8656 §7.2).
+func (w *wanted) both(v4, v6 netip.Addr) {
+	switch {
+	case !v4.IsValid():
+		w.addr, w.missing = v6, addressError{familyIPv4, stun.CodeAddrFamilyNotSupported}
+	case !v6.IsValid():
+		w.addr, w.missing = v4, addressError{familyIPv6, stun.CodeAddrFamilyNotSupported}
+	default:
+		w.addr, w.second = v4, v6
+	}
 }
 
 // pairing reads EVEN-PORT and RESERVATION-TOKEN, which do not go with some of
@@ -132,6 +127,9 @@ func (g *gate) pairing(want wanted) (pairing, *reservationToken, refusal) {
 // prepare makes the allocation of the request at hand: quota, ports, sockets.
 func (g *gate) prepare(want wanted) refusal {
 	r, s := &g.request, g.server
+	if want.pairing == portPair && !s.ports.mayReserve(r.user, s.config.MaxAllocationsPerUser, s.config.MaxAllocations) {
+		return stun.CodeAllocQuotaReached
+	}
 	grant, code := s.quotas.admit(r.user, r.from.Addr())
 	if code != 0 {
 		return code
@@ -148,8 +146,7 @@ func (g *gate) prepare(want wanted) refusal {
 		peers: peers{clock: &s.clock, grant: grant},
 	}
 	a.owner.Store(r.identity)
-	counted := s.counters.flow(r.link.transport())
-	a.toPeers.Parent, a.toClient.Parent = &counted.toPeers, &counted.toClients
+	a.countInto(s.counters.flow(r.link.transport()))
 	if err := g.bind(a, want); err != nil {
 		s.giveBack(grant)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
@@ -157,7 +154,9 @@ func (g *gate) prepare(want wanted) refusal {
 		}
 		return stun.CodeInsufficientCapacity
 	}
-	s.registry.add(a)
+	if other := s.registry.add(a); other != nil {
+		s.failures.Warn("relayed address of another allocation replaced", "alloc", other.allocation.id, "remote", r.from, "user", r.user)
+	}
 	r.allocation, r.fresh = a, true
 	return 0
 }
@@ -172,9 +171,10 @@ func (g *gate) bind(a *allocation, want wanted) error {
 	} else {
 		port, next, err = ports.listen(want.addr, want.pairing)
 	}
-	if err != nil && want.second.IsValid() { // one of the two is better than none
-		port, _, err = ports.listen(want.second, anyPort)
-		want.second, a.missing = netip.Addr{}, missing{familyIPv4, stun.CodeInsufficientCapacity}
+	if err != nil && want.second.IsValid() {
+		a.missing = addressError{familyIPv4, stun.CodeInsufficientCapacity}
+		want.addr, want.second = want.second, netip.Addr{}
+		port, next, err = ports.listen(want.addr, want.pairing)
 	}
 	if err != nil {
 		return err
@@ -189,10 +189,10 @@ func (g *gate) bind(a *allocation, want wanted) error {
 		if second, _, err := ports.listen(want.second, anyPort); err == nil {
 			a.add(second)
 		} else {
-			a.missing = missing{familyIPv6, stun.CodeInsufficientCapacity}
+			a.missing = addressError{familyIPv6, stun.CodeInsufficientCapacity}
 		}
 	}
-	a.conn = &relayConn{allocation: a, closed: make(chan struct{})}
+	a.conn = &relayConn{allocation: a}
 	return nil
 }
 
@@ -200,7 +200,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 func (a *allocation) add(port relayPort) {
 	a.relays[family(port.at.Addr())] = &relay{
 		allocation: a, socket: port.socket, local: port.at,
-		relayed: netip.AddrPortFrom(advertise(a.server.config.External, port.at.Addr()), port.at.Port()),
+		relayed: a.server.ports.advertise(port.at),
 	}
 }
 

@@ -45,9 +45,8 @@ type allocation struct {
 	// relays are by family, IPv4 first; one may be nil. They are set before
 	// anyone knows the allocation.
 	relays [2]*relay
-	// missing is the family that it has no address of although it was asked
-	// for one.
-	missing missing
+	// missing is why there is only one address although two were asked for.
+	missing addressError
 	owner   atomic.Pointer[identity] // who made it, or has refreshed it since
 
 	peers
@@ -56,6 +55,16 @@ type allocation struct {
 	mu      sync.Mutex
 	expires time.Time
 	timer   *time.Timer // of expires; nil before the first lifetime is known
+}
+
+// countInto has what is relayed counted, and the quotas get back what they were
+// charged for packets that are not sent.
+func (a *allocation) countInto(f *flow) {
+	a.toPeers.Parent, a.toClient.Parent = &f.toPeers, &f.toClients
+	if a.grant.limited() {
+		back := a.grant.giveBack
+		a.toPeers.Lost, a.toClient.Lost = back, back
+	}
 }
 
 // adopt makes a newer credential of the owner the one that counts: what is
@@ -89,6 +98,19 @@ func (a *allocation) first() *relay {
 		return a.relays[0]
 	}
 	return a.relays[1]
+}
+
+// endOn ends the relayed addresses that are on an address of the box, and says
+// whether others are left. Only the gate may call it: it may be telling the
+// client of them.
+func (a *allocation) endOn(addr netip.Addr) (left bool) {
+	for _, r := range a.relays {
+		if r != nil && r.local.Addr() == addr {
+			r.end()
+		}
+		left = left || r != nil && !r.socket.Closed()
+	}
+	return left
 }
 
 // refreshed sets how long the allocation lives from now.

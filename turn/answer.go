@@ -10,11 +10,14 @@ import (
 const maxUsername = 508
 
 // answerBinding answers a STUN Binding request (RFC 8489 §2). It needs no
-// credentials, and its answer is little larger than the request.
+// credentials, and its answer is little larger than the request; that of an
+// error is, and is limited as a challenge is.
 func (g *gate) answerBinding() {
 	from := g.request.from
 	if g.request.unknown = unknownAttributes(&g.message); len(g.request.unknown) > 0 {
-		g.challenge(stun.CodeUnknownAttribute)
+		if g.mayReflect() {
+			g.refuse(stun.CodeUnknownAttribute)
+		}
 		return
 	}
 	setters := []stun.Setter{
@@ -42,7 +45,7 @@ func (g *gate) authenticate(now time.Time) refusal {
 		return stun.CodeBadRequest
 	}
 	var fresh bool
-	if r.reachable, fresh = g.server.nonces.check(nonce.String(), r.from, now); !fresh {
+	if r.reached, fresh = g.server.nonces.check(nonce.String(), r.from, now); !fresh {
 		return stun.CodeStaleNonce
 	}
 	var held *identity
@@ -69,26 +72,25 @@ func (g *gate) mayOutlive(user string) bool {
 		r.allocation != nil && r.allocation.user == user
 }
 
-// challenge refuses a request that is not authenticated. Over UDP its source
-// may be forged, so the answers are limited per source. Those to requests that
-// are not signed have been counted before they got here. A client that shows a
-// nonce of ours is where it seems to be: nobody else can use up its answers. It
-// has a limit only for guessing.
+// challenge refuses a request that is not authenticated. Those that are not
+// signed have been counted before they got here. One with a nonce that has
+// become too old is not counted: it comes from where it says, and who forges its
+// source for other requests must not be able to cut it off.
 func (g *gate) challenge(code refusal) {
-	r := &g.request
-	limit := g.server.challenges
-	counted := r.method != stun.MethodBinding && !g.message.Contains(stun.AttrMessageIntegrity)
-	switch {
-	case r.reachable && code == stun.CodeUnauthorized:
-		limit = g.server.guesses
-	case r.reachable || counted || r.link.transport() != transportUDP:
-		limit = nil
+	stale := code == stun.CodeStaleNonce && g.request.reached
+	if stale || !g.message.Contains(stun.AttrMessageIntegrity) || g.mayReflect() {
+		g.refuse(code)
 	}
-	if limit != nil && !limit.allow(r.from.Addr(), time.Now()) {
-		g.server.drop(dropChallengeRate)
-		return
+}
+
+// mayReflect says whether a request whose source may be forged, as any over UDP,
+// may be answered now with more than it has brought. It counts a drop if not.
+func (g *gate) mayReflect() bool {
+	if g.request.link.transport() != transportUDP || g.server.challenges.allow(g.request.from.Addr(), time.Now()) {
+		return true
 	}
-	g.refuse(code)
+	g.server.drop(dropChallengeRate)
+	return false
 }
 
 // refuse answers the request at hand with an error, signed if the client has

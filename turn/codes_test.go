@@ -151,6 +151,29 @@ func TestPortPair(t *testing.T) {
 	want(t, "allocations", server.Stats().Allocations, 2)
 }
 
+// The second port of a pair is kept when the first is let go (RFC 8656 §7.2), and
+// nobody collects ports by that.
+func TestReservationOutlivesAllocation(t *testing.T) {
+	server := turntest.Start(t, func(cfg *turn.Config) { cfg.MaxAllocationsPerUser = 3 })
+	pair := raw(stun.AttrEvenPort, 0x80)
+	var token []byte
+	for range 3 {
+		rtp := turntest.Dial(t, "udp", turntest.Addr(server))
+		m := rtp.Request(stun.MethodAllocate, turntest.UDPTransport, pair)
+		want(t, "pair", turntest.Code(m), 0)
+		token, _ = m.Get(stun.AttrReservationToken)
+		want(t, "end", rtp.Refresh(0), 0)
+	}
+	turntest.Until(t, "no allocations", func() bool { return server.Stats().Allocations == 0 })
+	c := turntest.Dial(t, "udp", turntest.Addr(server))
+	want(t, "one more pair", turntest.Code(c.Request(stun.MethodAllocate, turntest.UDPTransport, pair)), 486)
+	if next := c.Allocate(raw(stun.AttrReservationToken, token...)); next.Port()%2 != 1 {
+		t.Errorf("got port %d, want the odd one that was reserved", next.Port())
+	}
+	want(t, "a pair in place of the claimed port", turntest.Code(
+		turntest.Dial(t, "udp", turntest.Addr(server)).Request(stun.MethodAllocate, turntest.UDPTransport, pair)), 0)
+}
+
 // Lifetimes are held between ten minutes and an hour (RFC 8656 §7.2, §8.2).
 func TestLifetime(t *testing.T) {
 	c := turntest.Dial(t, "udp", turntest.Addr(turntest.Start(t)))

@@ -65,6 +65,12 @@ type Config struct {
 	MaxChannelsTotal        int `toml:"max_channels_total"`
 	MaxConns                int `toml:"max_conns"`            // open TCP connections
 	MaxConnsPerSource       int `toml:"max_conns_per_source"` // of them from one address
+	// MaxHandshakes is how many connections at once may not have said yet what
+	// they are for, on the ports for TLS and those of Share: half a handshake
+	// costs about 60 KB. More of them wait. Of one source, more are closed:
+	// enough for all devices behind a router that come back at the same moment.
+	MaxHandshakes          int `toml:"max_handshakes"`
+	MaxHandshakesPerSource int `toml:"max_handshakes_per_source"`
 	// MaxChallenges is how many unauthenticated requests over UDP are answered
 	// per second and source address. The source of such a request may be
 	// forged, and the answer is larger than the request.
@@ -85,8 +91,8 @@ type Config struct {
 
 	// TLS has the certificate for TLSListen; GetCertificate may change it at
 	// any time. The protocols to negotiate are the relay's own affair.
-	TLS    *tls.Config  `toml:"-"` // nil: no TLS
-	Logger *slog.Logger `toml:"-"` // nil: discard
+	TLS    *tls.Config  `toml:"-" json:"-"` // nil: no TLS
+	Logger *slog.Logger `toml:"-" json:"-"` // nil: discard
 }
 
 // Default is the configuration of an empty [turn] section.
@@ -110,6 +116,8 @@ func Default() Config {
 		MaxChannelsTotal:        65536,
 		MaxConns:                4096,
 		MaxConnsPerSource:       512,
+		MaxHandshakes:           384,
+		MaxHandshakesPerSource:  256,
 		MaxChallenges:           100,
 		QuotaPeriod:             24 * time.Hour,
 	}
@@ -164,6 +172,8 @@ func (c Config) withDefaults() Config {
 		{&c.MaxChannelsTotal, &d.MaxChannelsTotal},
 		{&c.MaxConns, &d.MaxConns},
 		{&c.MaxConnsPerSource, &d.MaxConnsPerSource},
+		{&c.MaxHandshakes, &d.MaxHandshakes},
+		{&c.MaxHandshakesPerSource, &d.MaxHandshakesPerSource},
 		{&c.MaxChallenges, &d.MaxChallenges},
 	} {
 		if *n.field == 0 {

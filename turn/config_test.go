@@ -29,8 +29,10 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		TLSListen:  []string{"auto", "auto:5349", ":5349", ":5349"},
 		RelayPorts: turn.PortRange{First: 60000, Last: 50000},
 		AllowPeers: []turn.PeerRule{
-			turntest.Rule("10.1.2.3/8 port 5 user a*"), turntest.Rule("::ffff:10.0.0.0/104"), turntest.Rule("239.0.0.0/8"), {},
-			{Network: prefix("10.0.0.0/8"), FirstPort: 9, LastPort: 8}, {Network: prefix("10.0.0.0/8"), User: "a\n"},
+			turntest.Rule("10.1.2.3/8 port 5 user a*"), turntest.Rule("::ffff:10.0.0.0/104"), turntest.Rule("239.0.0.0/8"),
+			{},
+			{Network: prefix("10.0.0.0/8"), FirstPort: 9, LastPort: 8},
+			{Network: prefix("10.0.0.0/8"), User: "a\n"},
 		},
 		DenyPeers:        []turn.PeerRule{turntest.Rule("192.168.1.7/24")},
 		External:         []turn.External{{Public: netip.MustParseAddr("127.0.0.1")}, external(t, "203.0.113.5/fd00::5")},

@@ -71,22 +71,23 @@ func TestNonces(t *testing.T) {
 		nonce  string
 		client string
 		at     time.Duration
-		want   bool
+
+		genuine, fresh bool
 	}{
-		{"at once", nonce, "192.168.1.77:5000", 0, true},
-		{"after 59 minutes", nonce, "192.168.1.77:5000", 59 * time.Minute, true},
-		{"after 61 minutes", nonce, "192.168.1.77:5000", 61 * time.Minute, false},
-		{"clock set back a day", nonce, "192.168.1.77:5000", -24 * time.Hour, false},
-		{"other port", nonce, "192.168.1.77:5001", 0, false},
-		{"other address", nonce, "192.168.1.78:5000", 0, false},
-		{"forged", forged, "192.168.1.77:5000", 0, false},
-		{"longer", nonce + "AAAA", "192.168.1.77:5000", 0, false},
-		{"empty", "", "192.168.1.77:5000", 0, false},
-		{"of another relay", newNonces().issue(client, now), "192.168.1.77:5000", 0, false},
+		{"at once", nonce, "192.168.1.77:5000", 0, true, true},
+		{"after 59 minutes", nonce, "192.168.1.77:5000", 59 * time.Minute, true, true},
+		{"after 61 minutes", nonce, "192.168.1.77:5000", 61 * time.Minute, true, false},
+		{"clock set back a day", nonce, "192.168.1.77:5000", -24 * time.Hour, true, false},
+		{"other port", nonce, "192.168.1.77:5001", 0, false, false},
+		{"other address", nonce, "192.168.1.78:5000", 0, false, false},
+		{"forged", forged, "192.168.1.77:5000", 0, false, false},
+		{"longer", nonce + "AAAA", "192.168.1.77:5000", 0, false, false},
+		{"empty", "", "192.168.1.77:5000", 0, false, false},
+		{"of another relay", newNonces().issue(client, now), "192.168.1.77:5000", 0, false, false},
 	} {
 		genuine, fresh := n.check(test.nonce, netip.MustParseAddrPort(test.client), now.Add(test.at))
-		if fresh != test.want || genuine != (test.want || test.at != 0) {
-			t.Errorf("%s: genuine %v, fresh %v; want fresh %v", test.what, genuine, fresh, test.want)
+		if genuine != test.genuine || fresh != test.fresh {
+			t.Errorf("%s: genuine = %v, fresh = %v, want %v and %v", test.what, genuine, fresh, test.genuine, test.fresh)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package turn
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -44,11 +45,14 @@ func (e External) String() string {
 	return e.Public.String() + "/" + e.Local.String()
 }
 
+// externals are the addresses of all NATs in front of the box.
+type externals []External
+
 // advertise is the address under which local is handed out to clients: the
 // mapping that names it, else the one for its whole family, else itself.
-func advertise(mappings []External, local netip.Addr) netip.Addr {
+func (e externals) advertise(local netip.Addr) netip.Addr {
 	public := local
-	for _, m := range mappings {
+	for _, m := range e {
 		if m.Local == local {
 			return m.Public
 		}
@@ -57,4 +61,9 @@ func advertise(mappings []External, local netip.Addr) netip.Addr {
 		}
 	}
 	return public
+}
+
+// includes says whether addr leads to the box by one of the NATs.
+func (e externals) includes(addr netip.Addr) bool {
+	return slices.ContainsFunc(e, func(m External) bool { return m.Public == addr })
 }

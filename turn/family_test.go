@@ -1,7 +1,9 @@
 package turn_test
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,72 @@ func TestRequestedFamily(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Who asks for no family gets IPv4 by whatever way it came (RFC 8656 §7.2), so
+// that callers of both families meet; where there is no IPv4 it gets IPv6.
+func TestNoFamilyRequested(t *testing.T) {
+	server := bothFamilies(t)
+	served, _ := server.Addrs()
+	for _, from := range served {
+		for _, network := range transports {
+			c := turntest.Dial(t, network, from)
+			want(t, network+" from "+from.String(), c.Allocate().Addr(), netip.MustParseAddr("127.0.0.1"))
+		}
+	}
+	a, b := turntest.Dial(t, "udp", served[0]), turntest.Dial(t, "udp", served[1])
+	relayedA, relayedB := a.Allocate(), b.Allocate()
+	want(t, "permission", b.Permit(relayedA), 0)
+	want(t, "channel", a.Bind(0x4000, relayedB), 0)
+	a.SendChannel(0x4000, []byte("hello"))
+	want(t, "at b", receive(t, b), turntest.Datagram{Peer: relayedA, Data: "hello"})
+
+	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
+	want(t, "without IPv4", turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).Allocate().Addr(), netip.IPv6Loopback())
+}
+
+// Of two families one is better than none: the client gets it, and hears why
+// the other one is not to be had (RFC 8656 §7.2, §18.12).
+func TestOneFamilyOfTwo(t *testing.T) {
+	server := bothFamilies(t)
+	both := raw(additionalFamily, 2, 0, 0, 0)
+	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
+	full := turntest.Start(t, func(c *turn.Config) {
+		c.Listen, c.RelayPorts = []string{"127.0.0.1:0", "[::1]:0"}, turn.PortRange{First: 20980, Last: 20980}
+	})
+	inIPv4, inIPv6 := raw(stun.AttrRequestedAddressFamily, 1, 0, 0, 0), raw(stun.AttrRequestedAddressFamily, 2, 0, 0, 0)
+	for _, test := range []struct {
+		what   string
+		server *turn.Server
+		taken  []stun.Setter // what takes the only port of a family
+		addr   string
+		failed string // the value of ADDRESS-ERROR-CODE
+	}{
+		{"both", server, nil, "127.0.0.1 ::1", ""},
+		{"no IPv4", onlyIPv6, nil, "::1", "\x01\x00\x04\x28"},
+		{"IPv4 used up", full, []stun.Setter{inIPv4}, "::1", "\x01\x00\x05\x08"},
+		{"IPv6 used up", full, []stun.Setter{inIPv6}, "127.0.0.1", "\x02\x00\x05\x08"},
+	} {
+		other := turntest.Dial(t, "udp", turntest.Addr(test.server))
+		if test.taken != nil {
+			other.Allocate(test.taken...)
+		}
+		c := turntest.Dial(t, "udp", turntest.Addr(test.server))
+		m := c.Request(stun.MethodAllocate, turntest.UDPTransport, both)
+		want(t, test.what, turntest.Code(m), 0)
+		addrs, failed := relayedAddrs(t, m)
+		want(t, test.what, strings.Trim(fmt.Sprint(addrs), "[]"), test.addr)
+		want(t, test.what, string(failed), test.failed)
+		want(t, "end", c.Refresh(0), 0)
+		if test.taken != nil {
+			want(t, "end", other.Refresh(0), 0)
+		}
+		turntest.Until(t, "free ports", func() bool { return test.server.Stats().Allocations == 0 })
+	}
+	turntest.Dial(t, "udp", turntest.Addr(full)).Allocate(inIPv4)
+	turntest.Dial(t, "udp", turntest.Addr(full)).Allocate(inIPv6)
+	c := turntest.Dial(t, "udp", turntest.Addr(full))
+	want(t, "both used up", turntest.Code(c.Request(stun.MethodAllocate, turntest.UDPTransport, both)), 508)
 }
 
 // relayedAddrs are all of a response, and the value of ADDRESS-ERROR-CODE.
@@ -125,42 +193,6 @@ func TestFamilyRefusals(t *testing.T) {
 	addrs, failed := relayedAddrs(t, m)
 	want(t, "relayed addresses", len(addrs), 1)
 	want(t, "address error", string(failed), "\x02\x00\x04\x28") // 440 for IPv6
-}
-
-// Who names no family gets IPv4 (RFC 8656 §7.2), also on an IPv6 socket; where
-// the box has none, IPv6. One family of two is better than none.
-func TestFamilyUnnamed(t *testing.T) {
-	both := bothFamilies(t)
-	served, _ := both.Addrs()
-	want(t, "without a family, over IPv6", turntest.Dial(t, "udp", served[1]).Allocate().Addr().Is4(), true)
-
-	onlyIPv6 := turntest.Start(t, func(c *turn.Config) { c.Listen = []string{"[::1]:0"} })
-	c := turntest.Dial(t, "udp", turntest.Addr(onlyIPv6))
-	want(t, "where there is no IPv4", c.Allocate().Addr().Is6(), true)
-	want(t, "ipv4 by name", turntest.Code(turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).
-		Request(stun.MethodAllocate, turntest.UDPTransport, raw(stun.AttrRequestedAddressFamily, 1, 0, 0, 0))), 440)
-	m := turntest.Dial(t, "udp", turntest.Addr(onlyIPv6)).
-		Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
-	addrs, failed := relayedAddrs(t, m)
-	if len(addrs) != 1 || !addrs[0].Is6() {
-		t.Errorf("both, where there is only IPv6: got %v", addrs)
-	}
-	want(t, "address error", string(failed), "\x01\x00\x04\x28") // 440 for IPv4
-}
-
-// When the ports of one family are used up, the other is given by itself.
-func TestFamilyOutOfPorts(t *testing.T) {
-	server := turntest.Start(t, func(c *turn.Config) {
-		c.Listen, c.RelayPorts = []string{"127.0.0.1:0", "[::1]:0"}, turn.PortRange{First: 21200, Last: 21200}
-	})
-	turntest.Dial(t, "udp", turntest.Addr(server)).Allocate()
-	m := turntest.Dial(t, "udp", turntest.Addr(server)).
-		Request(stun.MethodAllocate, turntest.UDPTransport, raw(additionalFamily, 2, 0, 0, 0))
-	addrs, failed := relayedAddrs(t, m)
-	if len(addrs) != 1 || !addrs[0].Is6() {
-		t.Errorf("got %v, want one of IPv6", addrs)
-	}
-	want(t, "address error", string(failed), "\x01\x00\x05\x08") // 508 for IPv4
 }
 
 // Callers on addresses of different families meet inside the relay.

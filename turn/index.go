@@ -41,16 +41,19 @@ func (x *addrIndex[V]) find(key netip.AddrPort) *V {
 	return nil
 }
 
-// put sets the value of key.
-func (x *addrIndex[V]) put(key netip.AddrPort, value *V) {
+// put sets the value of key and returns the one it had before, or nil.
+func (x *addrIndex[V]) put(key netip.AddrPort, value *V) (before *V) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.removeLocked(key)
+	if before = x.find(key); before != nil {
+		x.removeLocked(key)
+	}
 	if b := x.buckets.Load(); b == nil || x.count >= len(*b) {
 		x.growLocked()
 	}
 	x.count++
 	insert(*x.buckets.Load(), key, value)
+	return before
 }
 
 // remove forgets key if it has that value.

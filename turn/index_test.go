@@ -30,7 +30,9 @@ func TestIndexIsAMap(t *testing.T) {
 			x.remove(key, new(int)) // another's value stays
 		default:
 			v := new(int)
-			x.put(key, v)
+			if before := x.put(key, v); before != value {
+				t.Fatalf("step %d: put replaced %p, want %p", i, before, value)
+			}
 			oracle[key] = v
 		}
 		if got := x.find(key); got != oracle[key] || x.len() != len(oracle) {

@@ -7,25 +7,20 @@ import (
 )
 
 const (
-	// maxSorted is how many connections may be sorted at once, whatever
-	// listener they came by: half a TLS handshake costs about 60 KB. More of
-	// them wait in the kernel, as when all devices of a site come back at the
-	// same moment.
-	maxSorted = 128
-	// maxSortedPerSource is how many of them may come from one source. More
-	// of them are closed, so that one host cannot keep the others waiting.
-	maxSortedPerSource = 64
-	// fewSorted is what a source may have that makes no room for others: see
-	// makeRoomLocked.
+	// fewSorted is what a source may have that makes no room for others at
+	// once: see makeRoomLocked.
 	fewSorted = 8
-	// patience is how long a connection may say nothing while others wait.
-	// Who is at work on a handshake is done long before.
-	patience = 1500 * time.Millisecond
+	// crowdedTime is how long any connection may take when all places are
+	// taken: three round trips, as over a satellite.
+	crowdedTime = 2 * time.Second
 )
 
-// lobby is where connections are that have not said what they are for.
+// lobby is where connections are that have not said what they are for, whatever
+// listener they came by. Over the limit they wait in the kernel; over that of
+// their source they are closed, so that one host cannot keep the others waiting.
 type lobby struct {
-	free chan struct{} // has a token while there is a place
+	max, maxPerSource int
+	free              chan struct{} // has a token while there is a place
 
 	mu      sync.Mutex
 	sorted  map[*peeked]bool   // false: it has to go
@@ -33,8 +28,9 @@ type lobby struct {
 	taken   int                // by all of them
 }
 
-func newLobby() *lobby {
+func newLobby(most, mostPerSource int) *lobby {
 	return &lobby{
+		max: most, maxPerSource: mostPerSource,
 		free: make(chan struct{}, 1), sorted: map[*peeked]bool{}, sources: map[netip.Addr]int{},
 	}
 }
@@ -43,7 +39,7 @@ func newLobby() *lobby {
 // be. On false it says why it may not.
 func (l *lobby) enter(conn *peeked) (closeReason, bool) {
 	for {
-		reason, ok, wait := l.tryEnter(conn)
+		reason, ok, wait := l.tryEnter(conn, time.Now())
 		if wait == 0 {
 			return reason, ok
 		}
@@ -58,9 +54,8 @@ func (l *lobby) enter(conn *peeked) (closeReason, bool) {
 }
 
 // tryEnter is enter without the wait. When all places are taken it has one of
-// them given up, if that is fair, and says how long to wait before it is asked
-// again, unless a place becomes free.
-func (l *lobby) tryEnter(conn *peeked) (reason closeReason, ok bool, wait time.Duration) {
+// them given up, if that is fair, and says when to try again at the latest.
+func (l *lobby) tryEnter(conn *peeked, now time.Time) (reason closeReason, ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.wakeLocked() // whoever comes out of here has taken the token
@@ -70,10 +65,10 @@ func (l *lobby) tryEnter(conn *peeked) (reason closeReason, ok bool, wait time.D
 	default:
 	}
 	switch {
-	case l.sources[conn.source] >= maxSortedPerSource:
+	case l.sources[conn.source] >= l.maxPerSource:
 		return closeSource, false, 0
-	case l.taken == maxSorted:
-		return 0, false, l.makeRoomLocked(time.Now())
+	case l.taken >= l.max:
+		return 0, false, l.makeRoomLocked(now)
 	}
 	l.sorted[conn] = true
 	l.sources[conn.source]++
@@ -83,7 +78,7 @@ func (l *lobby) tryEnter(conn *peeked) (reason closeReason, ok bool, wait time.D
 
 // wakeLocked wakes one of those who wait for a place, if there is one.
 func (l *lobby) wakeLocked() {
-	if l.taken == maxSorted {
+	if l.taken >= l.max {
 		select {
 		case <-l.free: // not any more
 		default:
@@ -97,11 +92,11 @@ func (l *lobby) wakeLocked() {
 }
 
 // makeRoomLocked closes the connection that has been looked at for longest, of
-// the source with the most of them. Without it a few hosts could take turns in
+// the source with the most of them: without it a few hosts could take turns in
 // keeping everybody waiting. Where all sources have few, each connection is as
-// good as the next, until it has used up the others' patience. It returns how
-// long to wait for the place, or for the next look.
-func (l *lobby) makeRoomLocked(now time.Time) (wait time.Duration) {
+// good as the next, and the oldest of all has to go once it has had its time. It
+// returns how long to wait for the place, or until there is one to be made.
+func (l *lobby) makeRoomLocked(now time.Time) time.Duration {
 	var most netip.Addr
 	for source, n := range l.sources {
 		if n > l.sources[most] {
@@ -115,15 +110,15 @@ func (l *lobby) makeRoomLocked(now time.Time) (wait time.Duration) {
 			oldest = conn
 		}
 	}
-	if oldest == nil { // all that are here have to go already
-		return patience
-	}
-	if left := patience - now.Sub(oldest.since); !crowd && left > 0 {
-		return left
+	switch {
+	case oldest == nil: // all of them have said what they are for, or are going
+		return crowdedTime
+	case !crowd && now.Sub(oldest.since) < crowdedTime:
+		return crowdedTime - now.Sub(oldest.since)
 	}
 	l.sorted[oldest] = false
 	oldest.Close()
-	return patience
+	return crowdedTime
 }
 
 // decided notes that it is known what a connection is for. From then on it does

@@ -36,21 +36,22 @@ var known = []stun.AttrType{
 	stun.AttrReservationToken, stun.AttrDontFragment,
 }
 
-// maxUnknown is how many attributes a 420 names. It is enough for people to
-// find what is wrong, and keeps small both the answer, which may go to an
-// unproven address, and the work for a request that is full of them.
+// maxUnknown is how many attributes a 420 names. Clients that exist send one or
+// two that are not understood, so eight leaves nothing out that matters; but a
+// message has room for hundreds, each to be compared with all before, and this
+// is done for requests that nobody has signed.
 const maxUnknown = 8
 
 // unknownAttributes lists the comprehension-required attributes of m that are
-// not understood, up to maxUnknown of them.
+// not understood, the first maxUnknown of them.
 func unknownAttributes(m *stun.Message) stun.UnknownAttributes {
 	var unknown stun.UnknownAttributes
 	for _, a := range m.Attributes {
-		if !a.Type.Required() || slices.Contains(known, a.Type) || slices.Contains(unknown, a.Type) {
-			continue
-		}
-		if unknown = append(unknown, a.Type); len(unknown) == maxUnknown {
+		if len(unknown) == maxUnknown {
 			break
+		}
+		if a.Type.Required() && !slices.Contains(known, a.Type) && !slices.Contains(unknown, a.Type) {
+			unknown = append(unknown, a.Type)
 		}
 	}
 	return unknown

@@ -38,9 +38,9 @@ func (n *nonces) issue(client netip.AddrPort, now time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(n.seal(b, client))
 }
 
-// check says whether nonce was issued to client, and so whether client is where
-// it seems to be, and whether it has not expired. A jump of the clock makes
-// nonces stale, which costs the client one round trip.
+// check says whether nonce was issued to client, and whether that was not too
+// long ago. Nobody else can have one that is genuine, however old it is. A jump
+// of the clock makes nonces stale, which costs the client one round trip.
 func (n *nonces) check(nonce string, client netip.AddrPort, now time.Time) (genuine, fresh bool) {
 	got, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil || len(got) != nonceTime+nonceMAC {

@@ -39,13 +39,12 @@ func (p *peeked) peek(n int) ([]byte, error) {
 func (p *peeked) startsTURN() (bool, error) {
 	for n := 1; ; n++ {
 		start, err := p.peek(n)
-		switch {
-		case err != nil:
+		if err != nil {
 			return false, err
-		case start[0] > 1 || stunPrefixError(start) != nil:
-			return false, nil
-		case len(start) == tellTale:
-			return true, nil
+		}
+		likely := start[0] <= 1 && stunPrefixError(start) == nil
+		if !likely || len(start) == tellTale {
+			return likely, nil
 		}
 		n = len(start)
 	}

@@ -196,6 +196,45 @@ func TestMayPermit(t *testing.T) {
 	}
 }
 
+// A caller whose address has gone from the box is a caller for as long as it is
+// kept: whoever is at that address otherwise is not reached.
+func TestCallerOnGoneAddress(t *testing.T) {
+	p := factoryBox(nil, nil)
+	p.setSite(newSite([]iface{{name: "eth1", up: true, prefixes: prefixes("10.20.0.5/16")}}, interfaceFilter{}))
+	for peer, want := range map[string]bool{"192.168.1.5:50000": true, "192.168.1.5:50001": false, "192.168.1.77:50000": false} {
+		addr := netip.MustParseAddrPort(peer)
+		var last reach
+		if got := p.allows("cam-7", addr, &last); got != want {
+			t.Errorf("%s: allowed %v, want %v", peer, got, want)
+		}
+		if got := p.judge("cam-7", addr, &last).is(isInside); got != (addr.Addr().String() == "192.168.1.5") {
+			t.Errorf("%s: inside %v", peer, got)
+		}
+	}
+}
+
+// Who comes to a link-local address is relayed on another one, of the same
+// interface if there is a choice.
+func TestRelayAddrOfLinkLocal(t *testing.T) {
+	s := &Server{policy: factoryBox(nil, nil)}
+	for _, at := range []string{"127.0.0.1", "::1", "10.20.0.5", "192.168.1.5", "fd00:1::5"} {
+		s.services = append(s.services, &service{at: netip.AddrPortFrom(netip.MustParseAddr(at), 3478)})
+	}
+	for local, want := range map[string][2]string{
+		"fe80::5%eth0": {"192.168.1.5", "fd00:1::5"},
+		"fe80::6%eth1": {"10.20.0.5", "fd00:1::5"},
+		"169.254.7.7":  {"10.20.0.5", "fd00:1::5"},
+		"192.168.1.5":  {"192.168.1.5", "fd00:1::5"},
+		"::1":          {"127.0.0.1", "::1"},
+	} {
+		addr := netip.MustParseAddr(local)
+		got := [2]string{s.relayAddr(addr, netip.Addr.Is4).String(), s.relayAddr(addr, netip.Addr.Is6).String()}
+		if got != want {
+			t.Errorf("a client of %s is relayed on %v, want %v", local, got, want)
+		}
+	}
+}
+
 func TestSiteUnicast(t *testing.T) {
 	s := factoryBox(nil, nil).site()
 	got := listenAddr{}.expand(s)

@@ -20,24 +20,21 @@ const (
 	// bindTries is how many ports are tried that look free and turn out to
 	// be another program's.
 	bindTries = 64
-	// reservationLifetime is how long the second port of a pair is kept
-	// (RFC 8656 §7.2 asks for at least 30 s).
+	// reservationLifetime is how long the second port of a pair is kept,
+	// whatever becomes of the first (RFC 8656 §7.2 asks for at least 30 s).
 	reservationLifetime = 30 * time.Second
-	// maxReservations is how many ports a user may have kept at once.
-	maxReservations = 16
 )
 
 // ports hands out the relay ports of each local address, at random among the
-// free ones (RFC 6056), however full the range is.
+// free ones (RFC 6056), however full the range is. Local addresses behind one
+// address of a NAT share the ports of that: to clients they are the same.
 type ports struct {
 	within   PortRange
-	external []External
+	external externals
 	bind     func(netip.AddrPort) (*udpio.Socket, error)
 
-	mu sync.Mutex
-	// used is by the address that clients are given: behind one public address
-	// two local ones must not have the same port.
-	used     map[netip.Addr]*portSet
+	mu       sync.Mutex
+	used     map[netip.Addr]*portSet // by the address that is handed out
 	reserved map[reservationToken]reservation
 }
 
@@ -57,7 +54,7 @@ type reservation struct {
 	expires time.Time
 }
 
-func newPorts(within PortRange, external []External, c *udpio.Counters) *ports {
+func newPorts(within PortRange, external externals, c *udpio.Counters) *ports {
 	return &ports{
 		within: within, external: external, used: map[netip.Addr]*portSet{}, reserved: map[reservationToken]reservation{},
 		bind: func(at netip.AddrPort) (*udpio.Socket, error) {
@@ -115,17 +112,22 @@ func (p *ports) bindBoth(at netip.AddrPort, want pairing) (first, next relayPort
 func (p *ports) take(addr netip.Addr, want pairing) (netip.AddrPort, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	port, ok := p.setLocked(addr).draw(want)
+	port, ok := p.setOf(addr).draw(want)
 	return netip.AddrPortFrom(addr, port), ok
 }
 
-// setLocked are the ports of the address that addr is handed out as.
-func (p *ports) setLocked(addr netip.Addr) *portSet {
-	addr = advertise(p.external, addr)
-	set := p.used[addr]
+// advertise is how a port is handed out to clients.
+func (p *ports) advertise(at netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(p.external.advertise(at.Addr()), at.Port())
+}
+
+// setOf are the ports that a local address has a share in.
+func (p *ports) setOf(local netip.Addr) *portSet {
+	public := p.external.advertise(local)
+	set := p.used[public]
 	if set == nil {
 		set = newPortSet(p.within)
-		p.used[addr] = set
+		p.used[public] = set
 	}
 	return set
 }
@@ -134,32 +136,31 @@ func (p *ports) setLocked(addr netip.Addr) *portSet {
 func (p *ports) release(at netip.AddrPort, want pairing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	set := p.setLocked(at.Addr())
-	set.set(at.Port(), false)
+	p.setOf(at.Addr()).set(at.Port(), false)
 	if want == portPair {
-		set.set(at.Port()+1, false)
+		p.setOf(at.Addr()).set(at.Port()+1, false)
 	}
 }
 
-// reserve keeps a port for user's next allocation. Of a user with many the
-// oldest goes: nobody collects ports by allocating and letting go.
+// mayReserve says whether user may have one more port reserved: no more than the
+// user, or everybody, may have of allocations. Reservations outlive those they
+// were made with, so that somebody could collect ports by allocating and letting go.
+func (p *ports) mayReserve(user string, mostPerUser, most int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	users := 0
+	for _, r := range p.reserved {
+		if r.user == user {
+			users++
+		}
+	}
+	return users < mostPerUser && len(p.reserved) < most
+}
+
+// reserve keeps a port for user's next allocation.
 func (p *ports) reserve(token reservationToken, port relayPort, user string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	count := 0
-	var oldest reservationToken
-	for other, r := range p.reserved {
-		if r.user != user {
-			continue
-		}
-		if count == 0 || r.expires.Before(p.reserved[oldest].expires) {
-			oldest = other
-		}
-		count++
-	}
-	if count >= maxReservations {
-		p.forgetLocked(oldest)
-	}
 	p.reserved[token] = reservation{port, user, time.Now().Add(reservationLifetime)}
 }
 
@@ -175,32 +176,29 @@ func (p *ports) claim(token reservationToken, user string) (relayPort, error) {
 	return r.relayPort, nil
 }
 
-// endOn ends the reservations on an address that is no longer served.
-func (p *ports) endOn(addr netip.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for token, r := range p.reserved {
-		if r.at.Addr() == addr {
-			p.forgetLocked(token)
-		}
-	}
-}
-
-func (p *ports) forgetLocked(token reservationToken) {
-	if r, ok := p.reserved[token]; ok {
-		delete(p.reserved, token)
-		r.socket.Close()
-		p.setLocked(r.at.Addr()).set(r.at.Port(), false)
-	}
-}
-
 // expire ends the reservations whose time is over by now.
 func (p *ports) expire(now time.Time) {
+	p.unreserve(func(r reservation) bool { return now.After(r.expires) })
+}
+
+// leave ends the reservations on an address that is no longer served.
+func (p *ports) leave(addr netip.Addr) {
+	p.unreserve(func(r reservation) bool { return r.at.Addr() == addr })
+}
+
+// close ends all reservations.
+func (p *ports) close() {
+	p.unreserve(func(reservation) bool { return true })
+}
+
+func (p *ports) unreserve(over func(reservation) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for token, r := range p.reserved {
-		if now.After(r.expires) {
-			p.forgetLocked(token)
+		if over(r) {
+			delete(p.reserved, token)
+			r.socket.Close()
+			p.setOf(r.at.Addr()).set(r.at.Port(), false)
 		}
 	}
 }

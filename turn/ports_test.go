@@ -36,6 +36,28 @@ func TestPortsUseWholeRange(t *testing.T) {
 	}
 }
 
+// Two local addresses behind one of a NAT never hand out the same port of it.
+func TestPortsOfOnePublicAddress(t *testing.T) {
+	public, other := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("127.0.0.2")
+	p := newPorts(PortRange{50000, 50063}, externals{{Public: public, Local: loopback}, {Public: public, Local: other}}, new(udpio.Counters))
+	seen := map[netip.AddrPort]bool{}
+	for i := range 64 {
+		at, ok := p.take([]netip.Addr{loopback, other}[i%2], anyPort)
+		if handed := p.advertise(at); !ok || seen[handed] || handed.Addr() != public {
+			t.Fatalf("draw %d gave %v, %v, handed out as %v", i, at, ok, handed)
+		}
+		seen[p.advertise(at)] = true
+	}
+	if at, ok := p.take(other, anyPort); ok {
+		t.Errorf("full range gave %v", at)
+	}
+	freed := netip.AddrPortFrom(loopback, 50007)
+	p.release(freed, anyPort)
+	if at, ok := p.take(other, anyPort); !ok || at.Port() != freed.Port() {
+		t.Errorf("got %v after %v was freed", at, freed)
+	}
+}
+
 func TestPortsInPairs(t *testing.T) {
 	for _, within := range []PortRange{{50000, 50127}, {50001, 50200}} {
 		p := newPorts(within, nil, new(udpio.Counters))
@@ -116,51 +138,38 @@ func TestReservation(t *testing.T) {
 	other.Close()
 }
 
-// Behind one public address two local ones do not hand out the same port.
-func TestPortsBehindOnePublicAddress(t *testing.T) {
-	mapped := []External{{Public: netip.MustParseAddr("203.0.113.5")}}
-	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.1.1")
-	p, seen := newPorts(PortRange{50000, 50009}, mapped, new(udpio.Counters)), map[uint16]bool{}
-	for i := range 10 {
-		at, ok := p.take([]netip.Addr{a, b}[i%2], anyPort)
-		if !ok || seen[at.Port()] {
-			t.Fatalf("draw %d gave %v, %v after %v", i, at, ok, seen)
-		}
-		seen[at.Port()] = true
-	}
-	if at, ok := p.take(a, anyPort); ok {
-		t.Errorf("an eleventh port of ten: %v", at)
-	}
-	p.release(netip.AddrPortFrom(a, 50004), anyPort)
-	if at, ok := p.take(b, anyPort); !ok || at.Port() != 50004 {
-		t.Errorf("after one was freed: %v, %v", at, ok)
-	}
-}
-
-// A user has few ports kept; the oldest goes for the newest, and all go with
-// their address.
-func TestReservationsAreBounded(t *testing.T) {
-	p := newPorts(PortRange{21000, 21099}, nil, new(udpio.Counters))
-	token := func(i int) reservationToken { return reservationToken{byte(i), 1} }
-	for i := range maxReservations + 1 {
-		first, next, err := p.listen(loopback, portPair)
+// Reservations end with the address that they are on.
+func TestReservationsOnGoneAddress(t *testing.T) {
+	p := newPorts(PortRange{20972, 20973}, nil, new(udpio.Counters))
+	other := netip.MustParseAddr("127.0.0.2")
+	for i, addr := range []netip.Addr{loopback, other} {
+		first, next, err := p.listen(addr, portPair)
 		if err != nil {
-			t.Fatal(err)
+			t.Skipf("ports 20972 and 20973 are in use: %v", err)
 		}
-		first.socket.Close()
-		p.reserve(token(i), next, "anna")
-		time.Sleep(time.Millisecond) // an order among them
+		defer first.socket.Close()
+		p.reserve(reservationToken{byte(i)}, next, "anna")
 	}
-	if _, err := p.claim(token(0), "anna"); !errors.Is(err, errNoReservation) {
-		t.Errorf("the oldest of %d: %v, want that it is gone", maxReservations+1, err)
+	if p.mayReserve("anna", 2, 100) || p.mayReserve("bert", 100, 2) || !p.mayReserve("anna", 3, 3) || !p.mayReserve("bert", 1, 3) {
+		t.Error("two ports reserved for anna are not counted so")
 	}
-	kept, err := p.claim(token(1), "anna")
+	p.leave(loopback)
+	if _, err := p.claim(reservationToken{0}, "anna"); !errors.Is(err, errNoReservation) {
+		t.Errorf("claim on the address that has gone: %v", err)
+	}
+	if at, ok := p.take(loopback, anyPort); !ok || at.Port() != 20973 {
+		t.Errorf("got %v, want the port that was reserved", at)
+	}
+	port, err := p.claim(reservationToken{1}, "anna")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("claim on the other address: %v", err)
 	}
-	kept.socket.Close()
-	p.endOn(loopback)
+	p.reserve(reservationToken{1}, port, "anna")
+	p.close()
+	if !port.socket.Closed() {
+		t.Error("a reserved port is bound after close")
+	}
 	if len(p.reserved) != 0 {
-		t.Errorf("%d reservations are left on an address that is gone", len(p.reserved))
+		t.Errorf("%d reservations left after close", len(p.reserved))
 	}
 }

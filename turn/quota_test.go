@@ -40,9 +40,12 @@ func TestAllocationQuotas(t *testing.T) {
 		source netip.Addr
 		code   refusal
 	}{
-		{"anna", home, 0}, {"anna", home, 0}, {"anna", away, 0},
+		{"anna", home, 0},
+		{"anna", home, 0},
+		{"anna", away, 0},
 		{"anna", away, 486}, // of the user
-		{"bert", home, 0}, {"cleo", home, 0},
+		{"bert", home, 0},
+		{"cleo", home, 0},
 		{"dora", home, 486}, // of the source
 		{"dora", netip.AddrFrom16(home.As16()), 486},
 		{"dora", away, 508}, // of the relay

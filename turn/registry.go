@@ -12,7 +12,7 @@ type registry struct {
 	mu     sync.RWMutex
 	lastID uint64
 	all    map[uint64]*allocation
-	onAddr map[netip.Addr]int // relayed addresses, by address alone
+	onAddr map[netip.Addr]int // how many keys of relayed have an address
 
 	// relayed finds relayed addresses, as bound and as handed out.
 	relayed addrIndex[relay]
@@ -24,8 +24,10 @@ func newRegistry() *registry {
 	}
 }
 
-// add numbers an allocation and puts it in its place.
-func (r *registry) add(a *allocation) {
+// add numbers an allocation and puts it in its place. It returns a relayed
+// address of another one that was known by the same address, or nil: who sends
+// to it from within the relay reaches the new one.
+func (r *registry) add(a *allocation) (replaced *relay) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lastID++
@@ -37,13 +39,14 @@ func (r *registry) add(a *allocation) {
 			continue
 		}
 		for _, addr := range relay.addresses() {
-			if r.relayed.find(addr) != nil {
-				continue // an external address that is another's local one: who has it keeps it
+			if before := r.relayed.put(addr, relay); before != nil {
+				replaced = before
+			} else {
+				r.onAddr[addr.Addr()]++
 			}
-			r.relayed.put(addr, relay)
-			r.onAddr[addr.Addr()]++
 		}
 	}
+	return replaced
 }
 
 // remove forgets an allocation, whose relays end by themselves.
@@ -63,7 +66,7 @@ func (r *registry) forget(relay *relay) {
 func (r *registry) forgetLocked(relay *relay) {
 	for _, addr := range relay.addresses() {
 		if r.relayed.find(addr) != relay {
-			continue // forgotten already
+			continue // forgotten already, or replaced
 		}
 		r.relayed.remove(addr, relay)
 		if r.onAddr[addr.Addr()]--; r.onAddr[addr.Addr()] == 0 {

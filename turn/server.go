@@ -10,6 +10,7 @@
 package turn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,7 @@ type Server struct {
 	conns      *conns
 	lobby      *lobby
 	nonces     *nonces
-	challenges *challengeLimit // of sources that may be forged
-	guesses    *challengeLimit // of credentials that are wrong
+	challenges *challengeLimit
 	drain      *drain
 	counters   counters
 
@@ -91,10 +91,9 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 		registry:   newRegistry(),
 		quotas:     newQuotas(cfg),
 		conns:      newConns(cfg.MaxConns, cfg.MaxConnsPerSource),
-		lobby:      newLobby(),
+		lobby:      newLobby(cfg.MaxHandshakes, cfg.MaxHandshakesPerSource),
 		nonces:     newNonces(),
 		challenges: newChallengeLimit(cfg.MaxChallenges),
-		guesses:    newChallengeLimit(cfg.MaxChallenges),
 		drain:      newDrain(),
 	}
 	s.ports = newPorts(cfg.RelayPorts, cfg.External, &s.counters.sockets)
@@ -182,6 +181,7 @@ func (s *Server) Close() {
 			loop.Close()
 		}
 		s.conns.stop()
+		s.ports.close()
 	})
 }
 
@@ -201,21 +201,23 @@ func (s *Server) Addrs() (udp, tcp []netip.AddrPort) {
 
 // relayAddr is an address to relay on for a client that speaks to local: that
 // one if it is of the wanted family, else one that is served, best on the same
-// interface; invalid for none. Loopback goes with loopback.
+// interface; invalid for none. Loopback goes with loopback. A link-local address,
+// to which a client may come by a port of Share, is of no use to a peer.
 func (s *Server) relayAddr(local netip.Addr, is func(netip.Addr) bool) netip.Addr {
-	if is(local) {
+	if is(local) && !local.IsLinkLocalUnicast() {
 		return local
 	}
 	at := s.policy.site()
+	same := cmp.Or(at.interfaces[local], local.Zone()) // a zone is the name of an interface
 	var best netip.Addr
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.services {
 		addr := one.at.Addr()
-		if !is(addr) || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
+		if !is(addr) || addr.IsLinkLocalUnicast() || !one.gone.IsZero() || addr.IsLoopback() != local.IsLoopback() {
 			continue
 		}
-		if !best.IsValid() || at.interfaces[addr] == at.interfaces[local] && at.interfaces[best] != at.interfaces[local] {
+		if !best.IsValid() || at.interfaces[addr] == same && at.interfaces[best] != same {
 			best = addr
 		}
 	}
@@ -237,61 +239,3 @@ func (s *Server) streamGate() *gate {
 }
 
 func (s *Server) drop(reason dropReason) { s.counters.drop(reason) }
-
-const (
-	// tendEvery is how often the relay looks at the machine's interfaces when
-	// the kernel tells of no change.
-	tendEvery = 2 * time.Second
-	// settleTime is how long after a change it looks: changes come in groups.
-	settleTime = 50 * time.Millisecond
-	// retryEvery is how often it tries an address that is not usable yet, as
-	// an IPv6 one is while it is checked for duplicates (RFC 4862 §5.4).
-	retryEvery = 250 * time.Millisecond
-)
-
-// tend keeps the relay in step with the machine until ctx is cancelled. start
-// serves a new address.
-func (s *Server) tend(ctx context.Context, changes <-chan struct{}, start func(*service)) {
-	timer := time.NewTimer(tendEvery)
-	defer timer.Stop()
-	for {
-		select {
-		case <-changes:
-			timer.Reset(settleTime)
-		case now := <-timer.C:
-			opened, again := s.lookAround(now)
-			for _, one := range opened {
-				s.log.Info("address served", "component", "turn", "conn", one.at)
-				start(one)
-			}
-			s.ports.expire(now)
-			s.lookAtSecrets(now)
-			for _, a := range s.registry.live() {
-				a.sweep(now)
-			}
-			if again {
-				timer.Reset(retryEvery)
-			} else {
-				timer.Reset(tendEvery)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// lookAround takes note of the networks that are attached now. While they
-// cannot be listed, those of before count.
-func (s *Server) lookAround(now time.Time) (opened []*service, again bool) {
-	interfaces, err := readInterfaces()
-	if err != nil {
-		s.failures.Warn("interfaces not listed", "err", err)
-		return nil, false
-	}
-	next := newSite(interfaces, s.config.interfaces())
-	if !s.policy.site().equal(next) {
-		s.policy.setSite(next)
-		s.log.Info("attached networks changed", "component", "turn", "site", next.networks)
-	}
-	return s.follow(next, now)
-}

@@ -44,12 +44,12 @@ func TestTwoSites(t *testing.T) {
 
 	for _, version := range []struct {
 		name   string
+		family byte
 		addr   func(*netlab.Host) netip.Addr
 		side   netip.Addr
-		family byte
 	}{
-		{"ipv4", (*netlab.Host).IPv4, plantSide.IPv4(), 1},
-		{"ipv6", (*netlab.Host).IPv6, plantSide.IPv6(), 2},
+		{"ipv4", 1, (*netlab.Host).IPv4, plantSide.IPv4()},
+		{"ipv6", 2, (*netlab.Host).IPv6, plantSide.IPv6()},
 	} {
 		t.Run(version.name, func(t *testing.T) {
 			a := dialFrom(t, tablet, "udp", netip.AddrPortFrom(version.addr(box), 3478).String())
@@ -135,14 +135,61 @@ func TestNetworkComesAndGoes(t *testing.T) {
 	}
 	hello("hello")
 
+	// The robot is reached by IPv6, and relayed at the address that will go.
+	c := dialFrom(t, robot, "udp", netip.AddrPortFrom(link.IPv6(), 3478).String())
+	relayedC := c.Allocate()
+	want(t, "relayed on", relayedC.Addr(), link.IPv4())
+	want(t, "permission", c.Permit(relayedA), 0)
+	want(t, "channel", a.Bind(0x4001, relayedC), 0)
+
 	address := netip.PrefixFrom(link.IPv4(), 24).String()
 	link.DelAddr(address)
 	turntest.Until(t, "refusal without the network", func() bool { return a.Permit(robotPeer) == 403 })
+	a.SendChannel(0x4001, []byte("meanwhile"))
+	want(t, "at the robot", receive(t, c), turntest.Datagram{Peer: relayedA, Data: "meanwhile"})
+	want(t, "permission without the address", a.Permit(relayedC), 0)
 	link.AddAddr(address)
 	turntest.Until(t, "permission with it", func() bool { return a.Permit(robotPeer) == 0 })
 	hello("after a moment without the address")
 	link.Remove()
 	turntest.Until(t, "refusal after the cable was pulled", func() bool { return a.Permit(robotPeer) == 403 })
+}
+
+// The interfaces that are named are the site, or all but those: the relay serves
+// there, and only there, and reaches the networks of those alone.
+func TestInterfacesOfTheSite(t *testing.T) {
+	for _, test := range []struct {
+		what      string
+		configure func(*turn.Config)
+	}{
+		{"allowed", func(c *turn.Config) { c.Interfaces = []string{"plant*"} }},
+		{"denied", func(c *turn.Config) { c.IgnoreInterfaces = []string{"eth*"} }},
+		{"both", func(c *turn.Config) { c.Interfaces, c.IgnoreInterfaces = []string{"plant*", "eth0"}, []string{"eth*"} }},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			lab := netlab.New(t, "box", "tablet")
+			box, robot := lab.Host("box"), lab.Host("robot")
+			plant := lab.Segment("plant", "10.78.1.0/24", "fd78::/64")
+			side := box.AttachAs("plant7", plant)
+			robot.Attach(plant)
+			cfg := turn.Default()
+			test.configure(&cfg)
+			served := startBox(t, box, cfg)
+			for addr, want := range map[netip.Addr]bool{
+				side.IPv4(): true, side.IPv6(): true, netip.MustParseAddr("127.0.0.1"): true,
+				box.IPv4(): false, box.IPv6(): false,
+			} {
+				if got := slices.Contains(served, netip.AddrPortFrom(addr, 3478)); got != want {
+					t.Errorf("%v is served: %v, want %v", addr, got, want)
+				}
+			}
+			c := dialFrom(t, robot, "udp", netip.AddrPortFrom(side.IPv4(), 3478).String())
+			want(t, "relayed on", c.Allocate().Addr(), side.IPv4())
+			want(t, "a host of the site", c.Permit(netip.AddrPortFrom(netip.MustParseAddr("10.78.1.99"), 5000)), 0)
+			want(t, "a host of the other network", c.Permit(netip.AddrPortFrom(lab.Host("tablet").IPv4(), 5000)), 403)
+			want(t, "the box at its other address", c.Permit(netip.AddrPortFrom(box.IPv4(), 22)), 403)
+		})
+	}
 }
 
 // Two callers meet inside the relay when a firewall leaves the clients' port
@@ -171,29 +218,38 @@ func TestOnlyTheClientsPort(t *testing.T) {
 	}
 }
 
-// What turn.interfaces leaves out is neither served nor reached.
-func TestInterfacesLeftOut(t *testing.T) {
-	lab := netlab.New(t, "box", "tablet")
-	box := lab.Host("box")
-	plant := lab.Segment("plant", "10.78.1.0/24")
-	side := box.AttachAs("plant0", plant)
-	robot := lab.Host("robot")
-	robot.Attach(plant)
-	for name, set := range map[string]func(*turn.Config){
-		"ignored":   func(c *turn.Config) { c.IgnoreInterfaces = []string{"plant*"} },
-		"not named": func(c *turn.Config) { c.Interfaces = []string{"eth*"} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := turn.Default()
-			set(&cfg)
-			served := startBox(t, box, cfg)
-			if slices.Contains(served, netip.AddrPortFrom(side.IPv4(), 3478)) || !slices.Contains(served, netip.AddrPortFrom(box.IPv4(), 3478)) {
-				t.Errorf("the box serves %v, want %v and not %v", served, box.IPv4(), side.IPv4())
+// What is larger than the path to the peer takes goes out in fragments, unless
+// the client forbids it (RFC 8656 §14).
+func TestDontFragment(t *testing.T) {
+	lab := netlab.New(t, "box", "tablet", "robot")
+	box, robot := lab.Host("box"), lab.Host("robot")
+	startBox(t, box, turn.Default())
+	for i, addr := range []func(*netlab.Host) netip.Addr{(*netlab.Host).IPv4, (*netlab.Host).IPv6} {
+		conn, err := robot.ListenPacket("udp", netip.AddrPortFrom(addr(robot), 5000).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		peer := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+		c := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(addr(box), 3478).String())
+		c.Allocate(raw(stun.AttrRequestedAddressFamily, byte(i+1), 0, 0, 0))
+		want(t, "permission", c.Permit(peer), 0)
+		for _, size := range []int{1300, 1800, 1301, 1801, 7} { // the network takes 1500 bytes
+			var forbid []stun.Setter
+			if size%2 == 0 {
+				forbid = []stun.Setter{raw(stun.AttrDontFragment)}
 			}
-			a := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(box.IPv4(), 3478).String())
-			a.Allocate()
-			want(t, "a robot on the network that is left out", a.Permit(netip.AddrPortFrom(robot.IPv4(), 5000)), 403)
-			want(t, "the box on that network", a.Permit(netip.AddrPortFrom(side.IPv4(), 22)), 403)
-		})
+			c.Write(stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
+				turntest.Peer(peer), raw(stun.AttrData, make([]byte, size)...)}, forbid...)...).Raw)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		p := make([]byte, 2048)
+		for _, size := range []int{1300, 1301, 1801, 7} {
+			n, _, err := conn.ReadFrom(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "bytes at the robot", n, size)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -84,7 +85,7 @@ func (f *front) look(conn *peeked) (whole net.Conn, isTURN bool, err error) {
 	}
 	below := &corked{Conn: conn}
 	secure := tls.Server(below, f.tls)
-	if err := secure.Handshake(); err != nil {
+	if err := secure.HandshakeContext(context.Background()); err != nil {
 		f.server.failures.Debug("tls handshake failed", "remote", conn.RemoteAddr(), "err", err)
 		return nil, false, handshakeError{err}
 	}

@@ -54,7 +54,7 @@ const (
 	closeIdle                             // no allocation for too long
 	closeStuck                            // the client did not read in time
 	closeLimit                            // over MaxConns
-	closeSource                           // over MaxConnsPerSource
+	closeSource                           // over MaxConnsPerSource or MaxHandshakesPerSource
 	closeShutdown                         // the relay stops
 	closeSilent                           // it did not say in time what it is for
 	closeCrowded                          // it had to make room before it said what it is for

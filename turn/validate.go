@@ -83,7 +83,7 @@ type faultFunc func(key, got, want string)
 func checkListen(key string, listen []string, want string, fault faultFunc) {
 	seen := map[string]bool{}
 	for _, text := range listen {
-		if _, err := parseListen(text); err != nil && !(key == "tls_listen" && text == autoTLS) {
+		if _, err := parseListen(text); err != nil && (key != "tls_listen" || text != autoTLS) {
 			fault(key, text, want)
 		} else if seen[text] {
 			fault(key, text, "each address once")
@@ -149,6 +149,8 @@ func checkCounts(c Config, fault faultFunc) {
 		{"max_channels_total", c.MaxChannelsTotal},
 		{"max_conns", c.MaxConns},
 		{"max_conns_per_source", c.MaxConnsPerSource},
+		{"max_handshakes", c.MaxHandshakes},
+		{"max_handshakes_per_source", c.MaxHandshakesPerSource},
 		{"max_challenges", c.MaxChallenges},
 	} {
 		if n.got < 1 || n.got > maxCount {

@@ -20,7 +20,16 @@ import (
 
 var handler = webui.Handler(webui.Options{})
 
-func get(t *testing.T, method, target string, headers ...string) *http.Response {
+// answer is a response in memory.
+type answer struct {
+	Status        string
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+	Body          *bytes.Buffer
+}
+
+func get(t *testing.T, method, target string, headers ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(headers); i += 2 {
@@ -28,7 +37,9 @@ func get(t *testing.T, method, target string, headers ...string) *http.Response 
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	return w.Result()
+	res := w.Result()
+	defer res.Body.Close()
+	return answer{res.Status, res.StatusCode, res.Header, res.ContentLength, w.Body}
 }
 
 func body(t *testing.T, target string) string {

@@ -148,7 +148,7 @@ func TestCoturnClient(t *testing.T) {
 	good := cliJSON[api.TURNCredential](b, "token", "turn", "--subject", "technician", "--ttl", "10m")
 	if want := []string{
 		"turn:10.77.0.1:3478?transport=udp", "turn:10.77.0.1:3478?transport=tcp",
-		"turns:10.77.0.1:5349?transport=tcp", "turns:10.77.0.1:8443?transport=tcp",
+		"turns:10.77.0.1:8443?transport=tcp", "turns:10.77.0.1:5349?transport=tcp",
 	}; !slices.Equal(good.URLs, want) {
 		t.Errorf("credentials are for %v, want %v", good.URLs, want)
 	}

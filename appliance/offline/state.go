@@ -77,14 +77,18 @@ func (r relay) Rotate(ctx context.Context, overlap time.Duration) error {
 	return err
 }
 
-// relayURLs names the relay at the addresses it is told to listen on. Where that
-// is all of them, those of this machine stand for them.
+// relayURLs names the relay at the addresses it is told to listen on, in the
+// order in which a running box names them. Where that is all addresses, those of
+// this machine stand for them.
 func relayURLs(cfg config.Config) []string {
 	var urls []string
-	for _, at := range reached(cfg.Turn.Listen) {
-		urls = append(urls, "turn:"+at+"?transport=udp", "turn:"+at+"?transport=tcp")
+	listen := reached(cfg.Turn.Listen)
+	for _, transport := range []string{"udp", "tcp"} {
+		for _, at := range listen {
+			urls = append(urls, "turn:"+at+"?transport="+transport)
+		}
 	}
-	for _, at := range append(reached(cfg.Turn.TLSEntries()), reached(cfg.HTTP.HTTPS)...) {
+	for _, at := range append(reached(cfg.HTTP.HTTPS), reached(cfg.Turn.TLSEntries())...) {
 		urls = append(urls, "turns:"+at+"?transport=tcp")
 	}
 	return urls

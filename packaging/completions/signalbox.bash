@@ -5,7 +5,7 @@ _signalbox_grammar() {
 	commands= options= files= folders= others= argument=
 	case $1 in
 	'')
-		commands='serve join check status discover token room backup restore trust bench version'
+		commands='serve join cloud check status discover token room backup restore trust bench version'
 		options='--help'
 		;;
 	'serve')
@@ -19,6 +19,116 @@ _signalbox_grammar() {
 		files='--config --ca-file'
 		folders='--data'
 		others='--token --ca'
+		;;
+	'cloud')
+		commands='serve status site box person key verify check nats-config rotate-ca'
+		;;
+	'cloud serve')
+		options='--config --data --http --https --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
+		files='--config --nats-callout --nats-password-file --tls-cert --tls-key'
+		folders='--data'
+		others='--http --https --url --names --nats --nats-user --name --log-level --log-format'
+		;;
+	'cloud status')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud site')
+		commands='add list join remove'
+		;;
+	'cloud site add')
+		options='--config --data --title --json'
+		files='--config'
+		folders='--data'
+		others='--title'
+		;;
+	'cloud site list')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud site join')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud site remove')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud box')
+		commands='list revoke'
+		;;
+	'cloud box list')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud box revoke')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud person')
+		commands='link list remove'
+		;;
+	'cloud person link')
+		options='--config --data --role --json'
+		files='--config'
+		folders='--data'
+		others='--role'
+		;;
+	'cloud person list')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud person remove')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud key')
+		commands='add list remove'
+		;;
+	'cloud key add')
+		options='--config --data --role --ttl'
+		files='--config'
+		folders='--data'
+		others='--role --ttl'
+		;;
+	'cloud key list')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud key remove')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud verify')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud check')
+		options='--config --data --http --https --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
+		files='--config --nats-callout --nats-password-file --tls-cert --tls-key'
+		folders='--data'
+		others='--http --https --url --names --nats --nats-user --name --log-level --log-format'
+		;;
+	'cloud nats-config')
+		options='--account --user --seed-file'
+		files='--seed-file'
+		others='--account --user'
+		;;
+	'cloud rotate-ca')
+		options='--config --data'
+		files='--config'
+		folders='--data'
 		;;
 	'check')
 		options='--config --data --http --https --turn --turn-tls --site --tls-cert --tls-key --log-level --log-format --print --sample --json'

@@ -44,6 +44,7 @@ func runChild(dir string) int {
 
 // TestKilledBoxLosesNothingCommitted kills a process amid its commits.
 func TestKilledBoxLosesNothingCommitted(t *testing.T) {
+	t.Parallel()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 func filled(t *testing.T, ticks int) ([]byte, *box) {
 	t.Helper()
 	dir := t.TempDir()
-	out := open(t, outbox.Config{Dir: dir})
+	out := open(t, outbox.Config{Dir: dir}.NoSync())
 	b := newBox(t, out)
 	b.ticks(t, ticks)
 	if err := out.Close(); err != nil {
@@ -37,7 +37,7 @@ func openDamaged(t *testing.T, data []byte, was *box) (*outbox.Outbox, string) {
 	if err := os.WriteFile(filepath.Join(dir, "upstream.db"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := open(t, outbox.Config{Dir: dir})
+	out := open(t, outbox.Config{Dir: dir}.NoSync())
 	b := *was
 	b.out, b.totals = out, map[uint32]uint64{}
 	c := newCloud()
@@ -104,7 +104,7 @@ func TestFlippedBits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	n := 100
 	if raceDetector {
-		n = 40
+		n = 20
 	}
 	anew, frames := 0, 0
 	for range n {
@@ -155,7 +155,7 @@ func TestDamageWhileRunning(t *testing.T) {
 
 func damageRunning(t *testing.T, damage func(*os.File) error, reads bool) {
 	dir := t.TempDir()
-	out := open(t, outbox.Config{Dir: dir, KeepApplied: time.Minute})
+	out := open(t, outbox.Config{Dir: dir, KeepApplied: time.Minute}.NoSync())
 	b := newBox(t, out)
 	b.ticks(t, 300)
 	f, err := os.OpenFile(filepath.Join(dir, "upstream.db"), os.O_RDWR, 0)
@@ -209,7 +209,7 @@ func TestKeepsTwoBadFiles(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "upstream.db"), []byte("no"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out := open(t, outbox.Config{Dir: dir})
+		out := open(t, outbox.Config{Dir: dir}.NoSync())
 		if err := out.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -119,7 +119,7 @@ func createFile(cfg Config, fill func(*bbolt.Tx) error) error {
 	if err := temp.Close(); err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // unless it was renamed
+	defer func() { _ = os.Remove(temp.Name()) }() // unless it was renamed
 	db, err := openFile(temp.Name(), cfg)
 	if err != nil {
 		return err

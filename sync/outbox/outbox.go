@@ -123,30 +123,32 @@ func newIncarnation() uint64 {
 	return max(binary.BigEndian.Uint64(b[:]), 1)
 }
 
-// open opens a file that inspect has passed, reads all of it and deletes frames
-// that are damaged. Called before anybody else has o, or with writing held.
+// open opens a file that inspect has passed, reads all of it and leaves out
+// frames that are damaged. Called before anybody else has o, or with writing held.
 func (o *Outbox) open() error {
 	db, err := openFile(o.cfg.path(), o.cfg)
 	if err != nil {
 		return err
 	}
-	rec, w, bad := &record{}, (*work)(nil), 0
+	rec, w, found := &record{}, (*work)(nil), findings{}
 	err = db.view(func(tx *bbolt.Tx) (err error) {
 		if err := rec.load(tx); err != nil {
 			return err
 		}
-		w, bad, err = survey(tx, rec)
-		return err
+		w = newWork(tx, rec, tally{})
+		found = w.scan(o.reopened)
+		w.finish()
+		return nil
 	})
-	if err == nil && bad > 0 {
-		err = db.update(func(tx *bbolt.Tx) (err error) {
+	if err == nil && !found.none() {
+		err = db.update(func(tx *bbolt.Tx) error {
 			was := rec.clone()
-			w = newWork(tx, rec, tally{})
-			if _, err = w.repair(); err == nil {
-				w.finish()
-				err = rec.save(tx, was)
+			w = newWork(tx, rec, w.tally)
+			if err := w.repair(found); err != nil {
+				return err
 			}
-			return err
+			w.finish()
+			return rec.save(tx, was)
 		})
 	}
 	if err != nil {
@@ -158,26 +160,11 @@ func (o *Outbox) open() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.db, o.rec, o.tally, o.applied, o.agreed, o.merged = db, rec, w.tally, rec.Applied, false, [2]uint64{}
-	if bad > 0 {
-		o.recovered = fmt.Sprintf("%d frames of the outbox were damaged and left out; later ones hold their totals", bad)
-		o.cfg.Logger.Warn("damaged frames were left out of the outbox", "frames", bad)
+	if !found.none() {
+		o.recovered = fmt.Sprintf("frames of the outbox were damaged (%d) or missing (%d places); later ones hold their totals", len(found.damaged), found.missing)
+		o.cfg.Logger.Warn("frames of the outbox were damaged or missing; later ones hold their totals", "damaged", len(found.damaged), "missing", found.missing)
 	}
 	return nil
-}
-
-// survey counts what is there, and how much of it is damaged.
-func survey(tx *bbolt.Tx, rec *record) (w *work, bad int, err error) {
-	w = newWork(tx, rec, tally{})
-	err = w.frames.ForEach(func(k, v []byte) error {
-		w.tally.frames++
-		w.tally.bytes += int64(len(k) + len(v))
-		if _, err := parseStored(k, v); err != nil {
-			bad++
-		}
-		return nil
-	})
-	w.finish()
-	return w, bad, err
 }
 
 // beginAnew moves a damaged file aside and opens a new one, whose incarnation is
@@ -188,15 +175,15 @@ func (o *Outbox) beginAnew(cause error) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	o.mu.Lock() // told even if a full disk leaves the rest to a later call
+	o.recovered = fmt.Sprintf("the outbox was begun anew and its old file kept as %s: %v", name, cause)
+	o.mu.Unlock()
 	if err := create(o.cfg); err != nil {
 		return err
 	}
 	if err := o.open(); err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.recovered = fmt.Sprintf("the outbox was begun anew and its old file kept as %s: %v", name, cause)
 	o.cfg.Logger.Error("the outbox was damaged and is begun anew; what the cloud had not yet is lost", "file", name, "err", cause)
 	return nil
 }

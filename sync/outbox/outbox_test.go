@@ -64,7 +64,7 @@ func TestStateSurvivesAndFailedFillsDoNot(t *testing.T) {
 }
 
 func TestPruneKeepsWhatIsAppliedForAWhile(t *testing.T) {
-	out := open(t, outbox.Config{Dir: t.TempDir(), KeepApplied: 2 * time.Hour})
+	out := open(t, outbox.Config{Dir: t.TempDir(), KeepApplied: 2 * time.Hour}.NoSync())
 	b := newBox(t, out)
 	b.ticks(t, 300)
 	if s := out.Stats(); s.Oldest != 1 || s.Frames != 300 {
@@ -150,7 +150,7 @@ func TestRestoredBoxCountsOn(t *testing.T) {
 func TestMonthOffline(t *testing.T) {
 	days := 30
 	if raceDetector {
-		days = 5
+		days = 2
 	}
 	t.Parallel()
 	out := open(t, outbox.Config{Dir: t.TempDir()}.NoSync())
@@ -180,7 +180,7 @@ func TestMonthOffline(t *testing.T) {
 func TestYearsOffline(t *testing.T) {
 	days := 2 * 365
 	if raceDetector {
-		days = 60
+		days = 30
 	}
 	t.Parallel()
 	out := open(t, outbox.Config{Dir: t.TempDir(), SoftBytes: 8 << 20}.NoSync())
@@ -189,8 +189,8 @@ func TestYearsOffline(t *testing.T) {
 	b.ticks(t, days*24*2)
 	s := out.Stats()
 	t.Logf("%d frames in %.1f MiB, a file of %.1f MiB, %d merged, %d lost", s.Frames, float64(s.Bytes)/(1<<20), float64(s.FileBytes)/(1<<20), s.Merged, s.Lost)
-	if s.FileBytes > 64<<20 || s.Lost > 0 {
-		t.Errorf("%+v, want nothing lost within 64 MiB", s)
+	if s.FileBytes > 64<<20 || s.Lost > 0 || s.Merged == 0 && !raceDetector {
+		t.Errorf("%+v, want frames merged, nothing lost, within 64 MiB", s)
 	}
 	c := newCloud()
 	c.drain(t, out)
@@ -208,7 +208,8 @@ func TestYearsOffline(t *testing.T) {
 // TestCoarsens goes through all the limits with a small file, amid drains and a
 // cloud that has applied the middle of what is merged.
 func TestCoarsens(t *testing.T) {
-	cfg := outbox.Config{Dir: t.TempDir(), SoftBytes: 256 << 10, HardBytes: 640 << 10}.NoSync()
+	t.Parallel()
+	cfg := outbox.Config{Dir: t.TempDir(), SoftBytes: 256 << 10, HardBytes: 512 << 10}.NoSync()
 	out := open(t, cfg)
 	b, c := newBox(t, out), newCloud()
 	b.step = 10 * time.Minute
@@ -222,7 +223,11 @@ func TestCoarsens(t *testing.T) {
 		t.Fatal(err)
 	}
 	var most int64
-	for range 250 {
+	rounds := 250
+	if raceDetector {
+		rounds = 80
+	}
+	for range rounds {
 		b.ticks(t, 40)
 		most = max(most, out.Stats().FileBytes)
 	}

@@ -29,6 +29,8 @@ type State struct {
 	Refused     uint64           `json:"refused,omitempty"`
 	// Alerts hold now; Alert keeps it.
 	Alerts map[wire.AlertKind]bool `json:"alerts,omitempty"`
+	// Box is for whom is counted, as wire.BoxID writes it.
+	Box string `json:"box,omitempty"`
 	// EndMs is when the newest frame ended, Unix milliseconds of the box.
 	EndMs int64 `json:"end_ms,omitempty"`
 
@@ -106,6 +108,7 @@ type record struct {
 	// from the first opening after that on: what a restored copy of the file
 	// counts beyond them, the cloud has not heard.
 	Since map[wire.MetricID]uint64 `json:"since"`
+	Rooms int                      `json:"rooms"` // how many have a record
 	// Commits counts transactions, to tell whether one has landed.
 	Commits uint64 `json:"commits"`
 	State   State  `json:"state"`
@@ -134,11 +137,15 @@ func (r *record) load(tx *bbolt.Tx) error {
 	if err := loadRooms(tx, &r.State.Reported); err != nil {
 		return err
 	}
+	if len(r.State.Reported.Rooms) != r.Rooms {
+		r.State.Reported.Whole = true
+	}
 	return r.State.hours.load(tx)
 }
 
 // save writes what has changed since was.
 func (r *record) save(tx *bbolt.Tx, was *record) error {
+	r.Rooms = len(r.State.Reported.Rooms)
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err

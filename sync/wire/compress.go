@@ -20,9 +20,8 @@ var dictionary1 []byte
 // codec holds the one encoder and the one decoder of the process. Both serve
 // calls from any goroutine, the encoder one after the other.
 //
-// On a box they hold about 1 MB once used (TestCodecMemory): the encoder's
-// tables for the fastest level and for the dictionary are 0.5 MB, the default
-// level's would be 5 MB for 4 % smaller frames.
+// They hold 0.9 MB once used, nearly all of it the encoder's tables. The default
+// level would hold 2.8 MB for batches 3 % smaller, the better one 8.6 MB for 4 %.
 var codec = sync.OnceValue(func() (c struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder

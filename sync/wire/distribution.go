@@ -16,10 +16,10 @@ import (
 const (
 	accuracy = 0.01
 	maxBins  = 1024
-	shortest = 0.01  // below it a value counts as 0
-	longest  = 7.2e6 // above it as longest: two hours in milliseconds
-	maxIndex = 2048  // of a step, either way
-	maxCount = 1 << 53
+	shortest = 0.01    // below it a value counts as 0
+	longest  = 7.2e6   // above it as longest: two hours in milliseconds
+	maxIndex = 2048    // of a step, either way
+	maxCount = 1 << 40 // of all values: sums of thousands stay exact
 )
 
 // DistributionSketch tells quantiles of the values added to it within 1 %.
@@ -111,6 +111,10 @@ func ParseDistribution(data []byte) (*DistributionSketch, error) {
 		if err != nil {
 			return nil, malformedSketch(err)
 		}
+		// A store may come more than once, and its counts add up.
+		if n := d.sketch.GetCount(); n > maxCount {
+			return nil, malformedSketch(fmt.Errorf("%v values", n))
+		}
 	}
 	return d, nil
 }
@@ -168,7 +172,7 @@ func decodeCount(data *[]byte) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !(n >= 0 && n <= maxCount/maxBins) || n != math.Trunc(n) {
+	if !(n >= 0 && n <= maxCount) || n != math.Trunc(n) {
 		return 0, fmt.Errorf("a count of %v", n)
 	}
 	return n, nil

@@ -29,6 +29,7 @@ var version string
 type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Run the box."`
 	Join     joinCommand     `cmd:"" help:"Join a site of a cloud, which then shows this box."`
+	Cloud    cloudCommands   `cmd:"" help:"Run a cloud node, which all sites report to; look after sites, boxes and people."`
 	Check    checkCommand    `cmd:"" help:"Check the configuration and name every problem."`
 	Status   statusCommand   `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
 	Discover discoverCommand `cmd:"" help:"Find boxes on this network."`
@@ -88,7 +89,7 @@ func newParser(p *program, exit func(code int)) *kong.Kong {
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"default_file": config.DefaultFile},
+		kong.Vars{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
 		kong.Bind(p),
 	)
 	if err != nil {

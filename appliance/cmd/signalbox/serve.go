@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,7 +46,20 @@ func (c *serveCommand) Run(p *program) error {
 		}
 		return nil
 	})
-	return g.Wait()
+	if err := g.Wait(); !errors.Is(err, appliance.ErrRestart) {
+		return err
+	}
+	return startAnew(p)
+}
+
+// startAnew has the process begin again with the same arguments, and a program
+// that was installed meanwhile. It returns only when that fails.
+func startAnew(p *program) error {
+	path, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(path, os.Args, p.environ)
+	}
+	return fmt.Errorf("start anew: %w", err)
 }
 
 // announce tells people on standard error, and programs on standard output,

@@ -207,3 +207,8 @@ type Quality struct {
 	P90    float64 `json:"p90_ms"`
 	P99    float64 `json:"p99_ms"`
 }
+
+// QualityList is one Quality for each distribution there is.
+type QualityList struct {
+	Quality []Quality `json:"quality"`
+}

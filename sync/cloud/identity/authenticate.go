@@ -194,6 +194,7 @@ func (g *Registrar) enrolled(c *Caller, lapsed bool) error {
 // checkBox checks that the box may come with this key.
 func checkBox(c *Caller, box *Box) error {
 	if !box.Revoked.IsZero() {
+		c.g.tried.note(c.Box, c.g.cfg.now())
 		return refuse(ReasonBoxRevoked, "box %s of site %q was revoked on %s", c.Box.Box, c.Box.Site, stamp(box.Revoked))
 	}
 	key, ok := box.Key(c.key)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"signalbox/sync/wire"
@@ -37,6 +38,31 @@ type Registrar struct {
 	replays  replays
 	sources  limiter
 	tokens   limiter
+	tried    tries
+}
+
+// tries are the last attempts of boxes that were revoked. They are in the
+// registry, so their number is bounded.
+type tries struct {
+	mu   sync.Mutex
+	last map[wire.BoxID]time.Time
+}
+
+func (t *tries) note(box wire.BoxID, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		t.last = map[wire.BoxID]time.Time{}
+	}
+	t.last[box] = now
+}
+
+// Tried is when a box that was revoked last proved here who it is and was
+// refused; zero for never.
+func (g *Registrar) Tried(box wire.BoxID) time.Time {
+	g.tried.mu.Lock()
+	defer g.tried.mu.Unlock()
+	return g.tried.last[box]
 }
 
 // NewRegistrar makes a Registrar. It has nothing to close.

@@ -34,11 +34,21 @@ func NewAudit(js jetstream.JetStream, stream, subject string) *Audit {
 	return &Audit{js: js, stream: stream, subject: subject}
 }
 
-// Write appends e; At is set when it is zero. What is not in the log has not
+type fromKey struct{}
+
+// From carries the address that a change comes from to where it is logged.
+func From(ctx context.Context, source string) context.Context {
+	return context.WithValue(ctx, fromKey{}, source)
+}
+
+// Write appends e; At is set when it is zero, and From to that of ctx. What is not in the log has not
 // been done: callers report the error.
 func (a *Audit) Write(ctx context.Context, e Entry) error {
 	if e.At.IsZero() {
 		e.At = time.Now().UTC()
+	}
+	if source, ok := ctx.Value(fromKey{}).(string); ok && e.From == "" {
+		e.From = source
 	}
 	data, err := json.Marshal(e)
 	if err != nil {

@@ -3,6 +3,7 @@ package people
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -36,16 +37,18 @@ func (p *People) Link(ctx context.Context, by Person, name string, role Role) (c
 // FirstLink makes a link for the first administrator, or "" when there is
 // somebody who can sign in as one.
 func (p *People) FirstLink(ctx context.Context) (code string, err error) {
-	records, err := p.records(ctx)
-	if err != nil {
+	needed, err := p.NeedsSetup(ctx)
+	if err != nil || !needed {
 		return "", err
 	}
-	for _, r := range records {
-		if r.Role == Administrator && r.Hash != "" {
-			return "", nil
-		}
-	}
 	return p.Link(ctx, Local, "", Administrator)
+}
+
+// NeedsSetup reports whether nobody can sign in as administrator with a password.
+func (p *People) NeedsSetup(ctx context.Context) (bool, error) {
+	records, err := p.records(ctx)
+	able := func(r record) bool { return r.Role == Administrator && r.Hash != "" }
+	return err == nil && !slices.ContainsFunc(records, able), err
 }
 
 // Redeem uses a link up: its holder chooses a password, and a name unless the

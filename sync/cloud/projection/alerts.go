@@ -45,13 +45,11 @@ func Grave(kind wire.AlertKind) bool { return grave[kind] }
 
 // tellAlerts takes in a frame's alerts. Events are kept of every incarnation,
 // conditions of the current one. wrongMs is what the box's clock is behind.
-func (b *box) tellAlerts(f *wire.Frame, endMs int64, current bool) error {
+func (b *box) tellAlerts(f *wire.Frame, endMs int64, current bool) {
 	wrongMs := endMs - f.GetEndMs()
 	for _, a := range f.GetAlerts() {
 		at := min(max(a.GetAtMs()+wrongMs, 0), endMs)
-		if err := b.keepEvent(a, at); err != nil {
-			return err
-		}
+		b.pastAlerts = append(b.pastAlerts, pastAlert{b.eventKey(a, at), a.GetValue()})
 		if !current {
 			continue
 		}
@@ -66,25 +64,41 @@ func (b *box) tellAlerts(f *wire.Frame, endMs int64, current bool) error {
 			b.dropped++
 		}
 	}
-	return nil
 }
 
-// keepEvent keeps the newest maxEvents of the box.
-func (b *box) keepEvent(a *wire.Alert, atMs int64) error {
-	key := b.timeKey(atMs, 1+len(a.GetKind()))
+// pastAlert is an event that a message tells of.
+type pastAlert struct {
+	key   []byte
+	value int64
+}
+
+func (b *box) eventKey(a *wire.Alert, atMs int64) []byte {
 	raised := byte(0)
 	if a.GetRaised() {
 		raised = 1
 	}
-	key = append(append(key, raised), a.GetKind()...)
-	if b.tx.get(bucketEvents, key) == nil {
-		b.events++
+	return append(append(b.timeKey(atMs, 1+len(a.GetKind())), raised), a.GetKind()...)
+}
+
+// keepEvents keeps the newest maxEvents of the box: of one message no more are
+// written, however many it tells of.
+func (b *box) keepEvents() error {
+	slices.SortStableFunc(b.pastAlerts, func(x, y pastAlert) int { return bytes.Compare(x.key, y.key) })
+	for i, a := range b.pastAlerts {
+		last := i+1 == len(b.pastAlerts) || !bytes.Equal(a.key, b.pastAlerts[i+1].key)
+		if !last || len(b.pastAlerts)-i > maxEvents {
+			continue
+		}
+		if b.tx.get(bucketEvents, a.key) == nil {
+			b.events++
+		}
+		e := &encoder{}
+		e.int(a.value)
+		if err := b.putOwn(bucketEvents, a.key, e.b); err != nil {
+			return err
+		}
 	}
-	e := &encoder{}
-	e.int(a.GetValue())
-	if err := b.putOwn(bucketEvents, key, e.b); err != nil {
-		return err
-	}
+	b.pastAlerts = nil
 	for b.events > maxEvents {
 		oldest, _ := b.first(bucketEvents)
 		if err := b.deleteOwn(bucketEvents, oldest); err != nil {

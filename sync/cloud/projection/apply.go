@@ -51,7 +51,8 @@ func (t *Tx) Apply(m *Message) error {
 		b.tally("folded", t.nowMs)
 		return nil
 	}
-	before := inc.coverage.through
+	before := inc.coverage
+	before.above = slices.Clone(before.above)
 	// A batch cannot hold what the outbox does not: a higher oldest is untrue.
 	inc.coverage.skipTo(min(m.Body.GetOldest(), m.Body.GetFrames()[0].GetFirst()))
 	for _, f := range m.Body.GetFrames() {
@@ -61,9 +62,11 @@ func (t *Tx) Apply(m *Message) error {
 			}
 		}
 	}
-	inc.look(before, t.nowMs)
+	inc.look(before.through, t.nowMs)
 	if inc == &b.current {
-		b.forgetRooms()
+		if err := b.forgetRooms(before); err != nil {
+			return err
+		}
 	}
 	return b.settle()
 }
@@ -81,9 +84,7 @@ func (b *box) frame(inc *incarnation, m *Message, f *wire.Frame) error {
 	}
 	b.endMs = max(b.endMs, endMs)
 	b.lost += min(f.GetLost(), maxCount)
-	if err := b.tellAlerts(f, endMs, current); err != nil {
-		return err
-	}
+	b.tellAlerts(f, endMs, current)
 	if current {
 		if err := b.now(f, gauges); err != nil {
 			return err

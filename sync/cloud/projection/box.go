@@ -40,6 +40,10 @@ type box struct {
 	loaded map[uint64]*incarnation // past ones that were read; nil for one to delete
 	hours  map[int64]*openHour     // older ones that this message touches
 	rooms  *roomList               // nil until read
+	// rolled and newDay tell that this message has begun an hour, and a day.
+	rolled, newDay bool
+	// pastAlerts are the events that this message tells of.
+	pastAlerts []pastAlert
 }
 
 // openHour is an hour with its points.

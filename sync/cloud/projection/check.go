@@ -23,7 +23,7 @@ func (p *Projection) Check() error {
 			}
 		}
 		if want := begin(tx).digest; d != want {
-			return fmt.Errorf("%w: records hash to %s, want %s", errDamaged, d, want)
+			return fmt.Errorf("%w: records hash to %s, want %s", ErrDamaged, d, want)
 		}
 		return nil
 	})
@@ -62,7 +62,7 @@ func (d *Digest) addBoxes(t *Tx) error {
 	return t.bucket(bucketBoxes).ForEach(func(key, record []byte) error {
 		id, err := wire.ParseBoxID(string(key))
 		if err != nil {
-			return errDamaged
+			return ErrDamaged
 		}
 		b := t.blank(id)
 		if err := b.decode(record); err != nil {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// errDamaged is returned for a record that this package did not write.
-var errDamaged = errors.New("a record of the projection is damaged; stop the node and delete projection.db, it is built again from the streams")
+// ErrDamaged is returned for a record that this package did not write.
+var ErrDamaged = errors.New("the projection is damaged; restart the node, and it is built again from the streams")
 
 // encoder writes records. A value has exactly one encoding: hashes of records
 // are hashes of what they say.
@@ -49,7 +49,7 @@ type decoder struct {
 	err error
 }
 
-func (d *decoder) fail() { d.b, d.err = nil, errDamaged }
+func (d *decoder) fail() { d.b, d.err = nil, ErrDamaged }
 
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)

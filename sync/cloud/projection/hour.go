@@ -113,7 +113,9 @@ func (b *box) hour(hour int64) (*openHour, error) {
 			}
 		}
 		b.open.stored = false
-		return &b.open, b.rolledOver(before)
+		b.rolled = true
+		b.newDay = b.newDay || before/24 != hour/24
+		return &b.open, nil
 	}
 	if o, ok := b.hours[hour]; ok {
 		return o, nil
@@ -162,7 +164,7 @@ func (b *box) timeKey(at int64, room int) []byte {
 	return binary.BigEndian.AppendUint64(b.prefix(8+room), uint64(at))
 }
 
-// settle writes the older hours that a message has touched, so that what lies
+// settle writes the older hours and the events of a message, so that what lies
 // on disk, and with it the box's bound, depends on messages and not on how they
 // are grouped into transactions.
 func (b *box) settle() error {
@@ -185,12 +187,20 @@ func (b *box) settle() error {
 		}
 		delete(b.hours, hour)
 	}
+	if err := b.keepEvents(); err != nil {
+		return err
+	}
+	if b.rolled {
+		if err := b.rolledOver(); err != nil {
+			return err
+		}
+	}
 	return b.bound()
 }
 
-// rolledOver drops what has become too old, once an hour; before is the hour
-// that was the newest.
-func (b *box) rolledOver(before int64) error {
+// rolledOver drops what has become too old, once in an hour that has a frame.
+func (b *box) rolledOver() error {
+	b.rolled = false
 	now := b.tx.nowMs
 	for _, old := range []struct {
 		bucket string
@@ -207,9 +217,10 @@ func (b *box) rolledOver(before int64) error {
 			}
 		}
 	}
-	if before/24 == b.open.hour/24 {
+	if !b.newDay {
 		return nil
 	}
+	b.newDay = false
 	return b.foldSketches(hourOf(now) - int64(keepHourSketch/time.Hour))
 }
 

@@ -1,5 +1,7 @@
 package projection
 
+import "slices"
+
 // incarnation is one life of a box's outbox.
 type incarnation struct {
 	id       uint64
@@ -91,8 +93,8 @@ func (b *box) retire(nowMs int64) {
 func (b *box) reset() {
 	b.gauges, b.info, b.infoSeq = nil, nil, 0
 	b.alerts = nil
-	b.setRooms(nil)
-	b.roomsSeq = 0
+	b.rooms = &roomList{rooms: map[string]roomState{}, changed: true}
+	b.roomsSeq, b.roomCount = 0, 0
 }
 
 // touch notes that a past incarnation was heard of, and folds the one that was
@@ -132,11 +134,4 @@ func (b *box) forget(id uint64) {
 	b.loaded[id] = nil
 }
 
-func (b *box) isFolded(id uint64) bool {
-	for _, f := range b.folded {
-		if f == id {
-			return true
-		}
-	}
-	return false
-}
+func (b *box) isFolded(id uint64) bool { return slices.Contains(b.folded, id) }

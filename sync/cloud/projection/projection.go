@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,7 @@ type Projection struct {
 // another version is emptied, and one that is damaged moved aside to
 // path.damaged (see Damage): the streams have it all.
 func Open(path string) (*Projection, error) {
-	p, err := open(path)
+	p, err := openSound(path)
 	if err == nil || errors.Is(err, berrors.ErrTimeout) || errors.Is(err, os.ErrPermission) {
 		return p, err
 	}
@@ -53,6 +54,21 @@ func Open(path string) (*Projection, error) {
 	return p, nil
 }
 
+// openSound does not open a file that was found damaged while it was in use.
+func openSound(path string) (*Projection, error) {
+	mark := path + condemned
+	if _, err := os.Stat(mark); err != nil {
+		return open(path)
+	}
+	if err := os.Remove(mark); err != nil {
+		return nil, err
+	}
+	return nil, ErrDamaged
+}
+
+// condemned is the suffix of a file that says so.
+const condemned = ".condemned"
+
 // open turns the panics with which bbolt meets a damaged file into errors.
 func open(path string) (p *Projection, err error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
@@ -61,7 +77,7 @@ func open(path string) (p *Projection, err error) {
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, fault)
+			err = fmt.Errorf("%w: %v", ErrDamaged, fault)
 		}
 		if err != nil {
 			p, err = nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
@@ -112,7 +128,7 @@ func (p *Projection) load() error {
 		return t.bucket(bucketBoxes).ForEach(func(key, record []byte) error {
 			id, err := wire.ParseBoxID(string(key))
 			if err != nil {
-				return errDamaged
+				return ErrDamaged
 			}
 			b := t.blank(id)
 			if err := b.decode(record); err != nil {
@@ -141,17 +157,14 @@ func (p *Projection) Position() Position { return *p.at.Load() }
 func (p *Projection) Hash() Hash { return *p.hash.Load() }
 
 // Update applies messages in one transaction: all that change does, or nothing.
+// After ErrDamaged the next Open begins an empty file.
 // The views that have changed are returned, and shown to all others, once they
 // are on the disk.
 func (p *Projection) Update(change func(*Tx) error) ([]*BoxView, error) {
-	var t *Tx
-	err := p.db.Update(func(tx *bbolt.Tx) error {
-		t = begin(tx)
-		if err := change(t); err != nil {
-			return err
-		}
-		return t.finish()
-	})
+	t, err := p.update(change)
+	if errors.Is(err, ErrDamaged) {
+		err = errors.Join(err, os.WriteFile(p.db.Path()+condemned, nil, 0o600))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("write the projection: %w", err)
 	}
@@ -162,6 +175,22 @@ func (p *Projection) Update(change func(*Tx) error) ([]*BoxView, error) {
 	p.note(t)
 	p.publish(changed)
 	return changed, nil
+}
+
+func (p *Projection) update(change func(*Tx) error) (t *Tx, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrDamaged, fault, debug.Stack())
+		}
+	}()
+	err = p.db.Update(func(tx *bbolt.Tx) error {
+		t = begin(tx)
+		if err := change(t); err != nil {
+			return err
+		}
+		return t.finish()
+	})
+	return t, err
 }
 
 // publish shows new views and tells the feeds.

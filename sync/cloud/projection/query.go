@@ -14,15 +14,26 @@ import (
 
 // Totals adds up counters of boxes: of a site, or of all in Overview.
 func Totals(boxes []*BoxView) []Count {
-	sums := map[wire.MetricID]uint64{}
+	// Nearly all ids are small, and a fleet has very many counters.
+	var small [256]uint64
+	large := map[wire.MetricID]uint64{}
 	for _, v := range boxes {
 		for _, c := range v.Totals {
-			sums[c.ID] += min(c.Value, ^uint64(0)-sums[c.ID])
+			if c.ID < uint32(len(small)) {
+				small[c.ID] += min(c.Value, ^uint64(0)-small[c.ID])
+			} else {
+				large[c.ID] += min(c.Value, ^uint64(0)-large[c.ID])
+			}
 		}
 	}
-	all := make([]Count, 0, len(sums))
-	for _, id := range slices.Sorted(maps.Keys(sums)) {
-		all = append(all, Count{id, sums[id]})
+	var all []Count
+	for id, n := range small {
+		if n > 0 {
+			all = append(all, Count{wire.MetricID(id), n})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(large)) {
+		all = append(all, Count{id, large[id]})
 	}
 	return all
 }
@@ -69,9 +80,9 @@ func (p *Projection) Rooms(id wire.BoxID) (rooms []Room, err error) {
 		if err != nil {
 			return err
 		}
-		for i := range l.rooms {
-			if s := &l.rooms[i]; !s.gone {
-				rooms = append(rooms, Room{s.id, s.members, knownTime(s.createdMs)})
+		for _, id := range slices.Sorted(maps.Keys(l.rooms)) {
+			if s := l.rooms[id]; !s.gone {
+				rooms = append(rooms, Room{id, s.members, knownTime(s.createdMs)})
 			}
 		}
 		return nil
@@ -88,7 +99,7 @@ func (p *Projection) Events(boxes []wire.BoxID, n int) (events []Event, err erro
 			for k, v := c.Seek(r.prefix); bytes.HasPrefix(k, r.prefix); k, v = c.Next() {
 				e, ok := decodeEvent(r.prefix, k, v)
 				if !ok {
-					return errDamaged
+					return ErrDamaged
 				}
 				e.Box = id
 				events = append(events, e)
@@ -216,12 +227,11 @@ func (p *Projection) Hours(id wire.BoxID, metric wire.MetricID, from, to time.Ti
 func (r *reader) stood(hour int64, metric wire.MetricID) (map[uint64]uint64, error) {
 	stood := map[uint64]uint64{}
 	c := r.tx.Bucket([]byte(bucketHours)).Cursor()
-	k, v := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(r.prefix), uint64(max(hour, 0))))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	before := c.Prev
+	if k, _ := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(r.prefix), uint64(max(hour, 0)))); k == nil {
+		before = c.Last
 	}
+	k, v := before()
 	for range lookBack {
 		if !bytes.HasPrefix(k, r.prefix) {
 			break

@@ -57,7 +57,7 @@ func (p *Projection) Results(n int) (results []Result, err error) {
 			id, parseErr := wire.ParseBoxID(d.string())
 			r := Result{Box: id, ID: d.string(), OK: d.bool(), Text: strings.Clone(d.string()), At: msTime(d.int()), key: slices.Clone(k)}
 			if d.end() != nil || parseErr != nil {
-				return errDamaged
+				return ErrDamaged
 			}
 			results = append(results, r)
 		}

@@ -114,7 +114,7 @@ func (p *Projection) Unrolled(limit time.Time, after *Rollup, n int) (all []Roll
 			}
 			var err error
 			if r.Box, err = wire.ParseBoxID(string(k[8:])); err != nil {
-				return errDamaged
+				return ErrDamaged
 			}
 			if r.Data, err = roll(tx, r.Box, r.Hour); err != nil {
 				return err
@@ -225,6 +225,8 @@ func (t *Tx) Load(r *Rollup) error {
 			return err
 		}
 	}
+	// Hours come in any order: days are not made of them before all are there.
+	b.rolled, b.newDay = false, false
 	return b.settle()
 }
 

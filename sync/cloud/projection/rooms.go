@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,45 +18,30 @@ type Room struct {
 
 // roomState is a room and the frame that last told of it.
 type roomState struct {
-	id        string
 	seq       uint64
 	gone      bool // kept while frames are missing that may still speak of it
 	members   uint32
 	createdMs int64
 }
 
-// roomList is ascending in id.
+// roomList is the rooms by id, and how many of them are open.
 type roomList struct {
-	rooms   []roomState
+	rooms   map[string]roomState
+	open    int
 	changed bool
 }
 
 func (b *box) readRooms() (*roomList, error) {
 	if b.rooms == nil {
-		d := &decoder{b: b.tx.get(bucketRooms, b.key)}
-		b.rooms = &roomList{}
-		if len(d.b) > 0 {
-			b.rooms.rooms = decodeRooms(d)
+		b.rooms = &roomList{rooms: map[string]roomState{}}
+		if d := (&decoder{b: b.tx.get(bucketRooms, b.key)}); len(d.b) > 0 {
+			b.rooms.decode(d)
 			if err := d.end(); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return b.rooms, nil
-}
-
-func (b *box) setRooms(rooms []roomState) {
-	b.rooms = &roomList{rooms: rooms, changed: true}
-	b.countRooms()
-}
-
-func (b *box) countRooms() {
-	b.roomCount = 0
-	for i := range b.rooms.rooms {
-		if !b.rooms.rooms[i].gone {
-			b.roomCount++
-		}
-	}
 }
 
 // tellRooms takes in what a frame of the current incarnation tells of rooms.
@@ -67,62 +53,75 @@ func (b *box) tellRooms(f *wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	l.changed = true
 	if f.GetAllRooms() {
 		// What is not listed is gone, unless a later frame has spoken of it.
 		b.roomsSeq = f.GetLast()
-		l.rooms = slices.DeleteFunc(l.rooms, func(r roomState) bool { return r.seq < f.GetLast() })
+		l.remove(func(r roomState) bool { return r.seq < f.GetLast() })
 	}
 	for _, r := range f.GetRooms() {
-		if !l.tell(roomState{strings.Clone(r.GetId()), f.GetLast(), r.GetGone(), r.GetMembers(), r.GetCreatedMs()}, b.roomCount) {
+		if !l.tell(strings.Clone(r.GetId()), roomState{f.GetLast(), r.GetGone(), r.GetMembers(), r.GetCreatedMs()}) {
 			b.dropped++
 		}
-		b.countRooms()
 	}
-	b.forgetRooms()
+	b.roomCount = l.open
 	return nil
 }
 
-// tell takes in one room, if there is room for it among the open ones.
-func (l *roomList) tell(r roomState, open int) bool {
-	i, ok := slices.BinarySearchFunc(l.rooms, r.id, func(have roomState, id string) int { return strings.Compare(have.id, id) })
-	if ok {
-		if l.rooms[i].seq > r.seq {
-			return true
-		}
-		if !l.rooms[i].gone || r.gone {
-			l.rooms[i] = r
-			return true
-		}
+// tell takes in one room, and reports whether there was room for it.
+func (l *roomList) tell(id string, r roomState) bool {
+	was, known := l.rooms[id]
+	if known && was.seq > r.seq {
+		return true
 	}
-	if !r.gone && open >= maxRooms || !ok && len(l.rooms) >= maxRoomMarks {
+	open := l.open
+	if known && !was.gone {
+		open--
+	}
+	if !r.gone && open >= maxRooms || !known && len(l.rooms) >= maxRoomMarks {
 		return false
 	}
-	if ok {
-		l.rooms[i] = r
-	} else {
-		l.rooms = slices.Insert(l.rooms, i, r)
+	if !r.gone {
+		open++
 	}
+	l.rooms[id], l.open, l.changed = r, open, true
 	return true
 }
 
-// forgetRooms drops the marks of rooms that are gone once nothing is missing.
-func (b *box) forgetRooms() {
-	if b.rooms == nil || len(b.current.coverage.above) > 0 {
-		return
-	}
-	n := len(b.rooms.rooms)
-	b.rooms.rooms = slices.DeleteFunc(b.rooms.rooms, func(r roomState) bool { return r.gone })
-	b.rooms.changed = b.rooms.changed || len(b.rooms.rooms) != n
+func (l *roomList) remove(which func(roomState) bool) {
+	maps.DeleteFunc(l.rooms, func(_ string, r roomState) bool {
+		if !which(r) {
+			return false
+		}
+		if !r.gone {
+			l.open--
+		}
+		l.changed = true
+		return true
+	})
 }
 
+// forgetRooms drops the marks of rooms that are gone once nothing is missing.
+// A message that told of no rooms may be the one that was missing.
+func (b *box) forgetRooms(before coverage) error {
+	if len(b.current.coverage.above) > 0 || b.rooms == nil && len(before.above) == 0 {
+		return nil
+	}
+	l, err := b.readRooms()
+	if err == nil {
+		l.remove(func(r roomState) bool { return r.gone })
+	}
+	return err
+}
+
+// encode writes them in the order of their ids.
 func (l *roomList) encode() []byte {
 	if len(l.rooms) == 0 {
 		return nil
 	}
 	e := &encoder{}
-	list(e, l.rooms, func(e *encoder, r *roomState) {
-		e.string(r.id)
+	list(e, slices.Sorted(maps.Keys(l.rooms)), func(e *encoder, id *string) {
+		r := l.rooms[*id]
+		e.string(*id)
 		e.uint(r.seq)
 		e.bool(r.gone)
 		e.uint(uint64(r.members))
@@ -131,12 +130,13 @@ func (l *roomList) encode() []byte {
 	return e.b
 }
 
-func decodeRooms(d *decoder) []roomState {
-	return unlist(d, func(d *decoder, r *roomState) {
-		r.id = d.string()
-		r.seq = d.uint()
-		r.gone = d.bool()
-		r.members = uint32(d.uint())
-		r.createdMs = d.int()
+func (l *roomList) decode(d *decoder) {
+	unlist(d, func(d *decoder, _ *struct{}) {
+		id := d.string()
+		r := roomState{d.uint(), d.bool(), uint32(d.uint()), d.int()}
+		l.rooms[id] = r
+		if !r.gone {
+			l.open++
+		}
 	})
 }

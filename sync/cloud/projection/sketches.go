@@ -12,9 +12,10 @@ import (
 
 // A sketch of an hour lies under (hour, id, incarnation): the newest replaces
 // the one before, which it contains. Sketches of a day come from merged frames
-// and stand for some of its hours; each lies under its last sequence number,
-// replaces parts whose frames its own contains, and the hours that it was made
-// of. So whatever order they come in, every value is counted once.
+// and stand for some of its hours, never the last (wire.MergeDay); each lies
+// under its last sequence number, replaces parts whose frames its own contains,
+// and the hours that it was made of. So whatever order they come in, every value
+// is counted once.
 type sketch struct {
 	hour        int64 // in which it starts
 	day         bool
@@ -105,19 +106,55 @@ func (b *box) keepSketch(s *sketch) error {
 	return b.putOwn(bucketSketches, b.sketchKey(s), s.record())
 }
 
-// meets compares s with what is kept of its day: covered tells that it says
-// nothing new, replaced are the keys of those that it contains.
+// meets compares s with its relatives of that day: covered tells that it says
+// nothing new, replaced are the keys of those that it contains. It looks only
+// where relatives lie: a box may send very many others.
 func (b *box) meets(s *sketch) (covered bool, replaced [][]byte, err error) {
-	day := s.hour - s.hour%24
-	err = b.eachSketch(day, day+24, func(key []byte, have sketch) {
+	meet := func(key []byte, have sketch) {
 		switch {
 		case s.within(&have):
 			covered = true
 		case have.within(s):
 			replaced = append(replaced, bytes.Clone(key))
 		}
-	})
-	return covered, replaced, err
+	}
+	day := sketch{hour: s.hour - s.hour%24, day: true, id: s.id, incarnation: s.incarnation}
+	key := b.sketchKey(&day)
+	parts, err := b.relatives(key[:len(key)-8], meet)
+	if err != nil {
+		return false, nil, err
+	}
+	hour := sketch{hour: s.hour, id: s.id, incarnation: s.incarnation}
+	for range 24 {
+		if _, err := b.relatives(b.sketchKey(&hour), meet); err != nil {
+			return false, nil, err
+		}
+		if hour.hour++; !s.day {
+			break
+		}
+	}
+	if s.day && parts-len(replaced) >= maxParts {
+		covered = true
+		b.dropped++
+	}
+	return covered, replaced, nil
+}
+
+// maxParts is how many parts of one day are told apart: hours of it, at most.
+const maxParts = 24
+
+// relatives calls with the sketches whose keys begin so, and counts them.
+func (b *box) relatives(prefix []byte, with func(key []byte, s sketch)) (n int, err error) {
+	c := b.tx.bucket(bucketSketches).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		s, err := parseSketch(k[len(b.key)+1:], v)
+		if err != nil {
+			return n, err
+		}
+		n++
+		with(k, s)
+	}
+	return n, nil
 }
 
 // within tells whether other, of the same day, contains all that s does.
@@ -126,17 +163,21 @@ func (s *sketch) within(other *sketch) bool {
 	case s.id != other.id || s.incarnation != other.incarnation:
 		return false
 	case other.day:
-		return other.first <= s.first && s.last <= other.last
+		return (s.day || !s.lastOfDay()) && other.first <= s.first && s.last <= other.last
 	}
 	return !s.day && s.hour == other.hour && s.last <= other.last
 }
+
+// lastOfDay tells whether it is of an hour that no sketch of a day holds.
+func (s *sketch) lastOfDay() bool { return s.hour%24 == 23 }
 
 // eachSketch calls with those that start within [from, to), in hours.
 func (b *box) eachSketch(from, to int64, with func(key []byte, s sketch)) error {
 	return eachSketch(b.tx.bucket(bucketSketches).Cursor(), b.prefix(0), from, to, with)
 }
 
-// foldSketches turns the sketches of hours before limit into those of their days.
+// foldSketches turns the sketches of hours before limit into those of their
+// days, but for the last hour of each.
 func (b *box) foldSketches(limit int64) error {
 	limit -= limit % 24
 	type part struct {
@@ -148,7 +189,7 @@ func (b *box) foldSketches(limit int64) error {
 	parts := map[part]*sketch{}
 	var gone [][]byte
 	err := b.eachSketch(0, limit, func(key []byte, s sketch) {
-		if s.day {
+		if s.day || s.lastOfDay() {
 			return
 		}
 		gone = append(gone, bytes.Clone(key))

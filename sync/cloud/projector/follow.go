@@ -3,7 +3,6 @@ package projector
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,9 +10,6 @@ import (
 
 	"signalbox/sync/cloud/projection"
 )
-
-// errWrite is wrapped by what ends Run: the disk refuses the projection.
-var errWrite = errors.New("apply messages")
 
 // errMoved is returned when the stream is not the one that is being read.
 var errMoved = errors.New("the stream has changed")
@@ -26,24 +22,23 @@ type item struct {
 }
 
 // follow reads the stream, again from where the projection is after any fault
-// of the broker.
+// of the broker or the disk. Only a damaged projection ends it.
 func (p *Projector) follow(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		err := p.session(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errWrite):
+			continue
+		case errors.Is(err, projection.ErrDamaged):
 			return err
 		case errors.Is(err, errMoved):
-			p.cfg.Logger.Warn("stream is another than before, reading it from the start")
 			continue
 		}
+		p.health.Store(&err)
 		p.cfg.Logger.Warn("stream cannot be read, trying again", "err", err)
-		if !sleep(ctx, time.Second) {
-			return nil
-		}
+		sleep(ctx, time.Second)
 	}
+	return nil
 }
 
 // session reads with one consumer until something fails.
@@ -73,6 +68,7 @@ func (p *Projector) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.health.Store(nil)
 	items := make(chan item, 64)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pump(ctx, messages, items) })
@@ -99,9 +95,10 @@ func (p *Projector) take(ctx context.Context, stream jetstream.Stream, info *jet
 		return tx.Restart(info.Created, info.State.FirstSeq <= 1)
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errWrite, err)
+		return err
 	}
 	if !at.Stream.IsZero() {
+		p.cfg.Logger.Warn("stream is another than before, reading it from the start", "seq", at.Seq)
 		p.resets.Add(1)
 		p.nudger.resyncAll()
 	}
@@ -186,7 +183,7 @@ func (p *Projector) apply(ctx context.Context, items <-chan item) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("%w: %w", errWrite, err)
+			return err
 		}
 		p.applied.Add(uint64(len(batch)))
 		if results {

@@ -3,7 +3,6 @@ package projector
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -26,13 +25,10 @@ func (p *Projector) load(ctx context.Context) error {
 		}
 	}
 	_, err = p.cfg.Projection.Update(func(tx *projection.Tx) error { return tx.SetLoaded(n > 0) })
-	if err != nil {
-		return fmt.Errorf("%w: %w", errWrite, err)
-	}
-	if n > 0 {
+	if err == nil && n > 0 {
 		p.cfg.Logger.Info("projection begun from closed hours", "hours", n)
 	}
-	return nil
+	return err
 }
 
 // loadRollups reads what the stream RU holds now.
@@ -56,10 +52,7 @@ func loadRollups(ctx context.Context, js jetstream.JetStream, into *projection.P
 			}
 			return nil
 		})
-		if err != nil {
-			return fmt.Errorf("%w: %w", errWrite, err)
-		}
-		return nil
+		return err
 	})
 	return n, err
 }

@@ -25,6 +25,7 @@ type Projector struct {
 	resets  atomic.Uint64
 	asks    atomic.Uint64
 	refused atomic.Uint64 // asks
+	health  atomic.Pointer[error]
 }
 
 // New checks cfg. Nothing runs before Run.
@@ -42,7 +43,8 @@ func New(cfg Config) (*Projector, error) {
 }
 
 // Run keeps the projection up until ctx ends. A broker that cannot be reached
-// is tried again; Run fails only when the projection cannot be written.
+// and a disk that is full are tried again, see Healthy; Run fails only with
+// projection.ErrDamaged.
 func (p *Projector) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.follow(ctx) })
@@ -66,6 +68,14 @@ func (p *Projector) afterReady(ctx context.Context, run func(context.Context) er
 
 // Ready is closed once the projection has caught up with the stream.
 func (p *Projector) Ready() <-chan struct{} { return p.ready }
+
+// Healthy returns why the projection does not follow the stream, nil if it does.
+func (p *Projector) Healthy() error {
+	if err := p.health.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Stats are counts since the start, and where the projection is.
 type Stats struct {

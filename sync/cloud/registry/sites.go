@@ -135,3 +135,14 @@ func (r *Registry) AddToken(ctx context.Context, t Token) error {
 func (r *Registry) ChangeToken(ctx context.Context, id string, change func(*Token) error) error {
 	return r.Tokens.Change(ctx, id, change)
 }
+
+// Refresh waits until the memory has a box's record as it is in the bucket now:
+// what a box sends may be ahead of the news that it has joined.
+func (r *Registry) Refresh(ctx context.Context, id wire.BoxID) error {
+	_, revision, err := r.read(ctx, KindBox+"."+id.String())
+	if err != nil {
+		return err
+	}
+	r.await(ctx, revision)
+	return nil
+}

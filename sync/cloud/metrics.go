@@ -1,0 +1,70 @@
+package cloud
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector shows what the node's parts count. Label values are fixed in code.
+type collector struct{ *Node }
+
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("signalbox_cloud_"+name, help, labels, nil)
+}
+
+var (
+	descTunnels  = metric("tunnels", "Boxes' tunnels open at this node.")
+	descRefused  = metric("gateway_refused_total", "Attempts of boxes to come in that were refused, by reason.", "reason")
+	descClosed   = metric("tunnels_closed_total", "Tunnels that ended, by reason.", "reason")
+	descPosts    = metric("posts_total", "Batches and questions of boxes without a tunnel that were answered.")
+	descBytes    = metric("tunnel_bytes_total", "Bytes of tunnels and posts, without framing, by direction as boxes see it.", "direction")
+	descGranted  = metric("callout_granted_total", "Sessions let in at an external NATS cluster by this node.")
+	descDenied   = metric("callout_refused_total", "Sessions refused at an external NATS cluster by this node.")
+	descApplied  = metric("projection_messages_total", "Messages of the stream applied.")
+	descLag      = metric("projection_lag", "Messages of the stream not applied yet.")
+	descPosition = metric("projection_position", "Last message of the stream applied.")
+	descResets   = metric("projection_resets_total", "Times the stream was read again from its start.")
+	descRolled   = metric("rollups_total", "Closed hours written by this node.")
+	descLeader   = metric("leader", "1 while this node writes closed hours.")
+	descJoins    = metric("identity_refused_total", "Requests to join, to renew or to be known that were refused, by reason.", "reason")
+)
+
+// Describe sends nothing: what there is may depend on the node.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect takes a snapshot of every part.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	in := c.gateway.Stats()
+	gauge(descTunnels, float64(in.Tunnels))
+	for reason, n := range in.Refused {
+		count(descRefused, n, reason)
+	}
+	for reason, n := range in.Closed {
+		count(descClosed, n, reason)
+	}
+	count(descPosts, in.Posts)
+	count(descBytes, in.BytesIn, "up")
+	count(descBytes, in.BytesOut, "down")
+	callout := c.broker.Stats()
+	count(descGranted, callout.Granted)
+	count(descDenied, callout.Refused+callout.Mistaken)
+	for reason, n := range c.registrar.Stats().Refused {
+		count(descJoins, n, string(reason))
+	}
+	st := c.projector.Stats()
+	count(descApplied, st.Applied)
+	gauge(descLag, float64(st.Lag))
+	gauge(descPosition, float64(st.Position.Seq))
+	count(descResets, st.Resets)
+	count(descRolled, st.Rolled)
+	leader := 0.0
+	if st.Leader {
+		leader = 1
+	}
+	gauge(descLeader, leader)
+}

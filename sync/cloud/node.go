@@ -1,0 +1,327 @@
+package cloud
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"signalbox/sync/cloud/broker"
+	"signalbox/sync/cloud/dashboard"
+	"signalbox/sync/cloud/gateway"
+	"signalbox/sync/cloud/identity"
+	"signalbox/sync/cloud/people"
+	"signalbox/sync/cloud/presence"
+	"signalbox/sync/cloud/projection"
+	"signalbox/sync/cloud/projector"
+	"signalbox/sync/cloud/registry"
+)
+
+// Node is a cloud node. New, Run, and Close for one that never ran.
+type Node struct {
+	cfg  Config
+	log  *slog.Logger
+	name string
+
+	authority  *identity.Authority
+	server     *identity.Server
+	broker     *broker.Broker
+	registry   *registry.Registry
+	registrar  *identity.Registrar
+	gateway    *gateway.Gateway
+	presence   *presence.Presence
+	projection *projection.Projection
+	projector  *projector.Projector
+	plain      []net.Listener
+	secure     []net.Listener
+
+	people    atomic.Pointer[people.People]
+	dashboard atomic.Pointer[dashboard.Dashboard] // nil until the broker is there
+	ready     chan struct{}
+}
+
+// New reads or makes the authority, opens the projection and binds every
+// socket; it does not wait for the broker.
+func New(cfg Config) (*Node, error) {
+	if err := errors.Join(cfg.checkTop(), cfg.HTTP.Validate(), cfg.TLS.Validate(), cfg.NATS.Validate(), cfg.OIDC.Validate()); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, name: cfg.Name, ready: make(chan struct{})}
+	if n.name == "" {
+		n.name, _ = os.Hostname()
+	}
+	if err := n.build(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) build() error {
+	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("create data folder: %w", err)
+	}
+	for _, step := range []func() error{n.buildIdentity, n.bind, n.buildBroker, n.buildProjection, n.buildGateway} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) part(name string) *slog.Logger { return n.log.With("component", name) }
+
+func (n *Node) buildIdentity() (err error) {
+	n.authority, err = identity.Open(identity.Config{Dir: n.cfg.Data, Domain: n.cfg.Domain, Logger: n.part("identity")})
+	if err != nil {
+		return err
+	}
+	n.server, err = n.authority.ServerCertificate(identity.ServerConfig{
+		Names: n.cfg.TLS.Names, CertFile: n.cfg.TLS.Cert, KeyFile: n.cfg.TLS.Key, Logger: n.part("identity"),
+	})
+	return err
+}
+
+func (n *Node) buildBroker() (err error) {
+	cfg := broker.Config{
+		Dir: filepath.Join(n.cfg.Data, "streams"), NATS: n.cfg.NATS.URLs, User: n.cfg.NATS.User, Creds: n.cfg.NATS.CredsFile,
+		CAFile: n.cfg.NATS.CAFile, CertFile: n.cfg.NATS.CertFile, KeyFile: n.cfg.NATS.KeyFile, Account: n.cfg.NATS.Account,
+		Replicas: n.cfg.NATS.Replicas, UpBytes: n.cfg.NATS.FramesMaxBytes, RollupBytes: n.cfg.NATS.RollupsMaxBytes,
+		SessionKey: n.authority.SessionKey(), Logger: n.log,
+	}
+	if cfg.Password, err = secretIn(n.cfg.NATS.PasswordFile, "nats.password_file"); err != nil {
+		return err
+	}
+	if cfg.CalloutSeed, err = secretIn(n.cfg.NATS.CalloutFile, "nats.callout_file"); err != nil {
+		return err
+	}
+	if n.broker, err = broker.New(cfg); err != nil {
+		return err
+	}
+	n.registry = registry.New(registry.Config{JetStream: n.broker.JetStream(), Logger: n.log})
+	n.registrar, err = identity.NewRegistrar(identity.RegistrarConfig{Authority: n.authority, Registry: n.registry, Logger: n.part("identity")})
+	return err
+}
+
+// secretIn reads a file with one line. No file is no secret.
+func secretIn(file, key string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (n *Node) buildProjection() (err error) {
+	n.projection, err = projection.Open(filepath.Join(n.cfg.Data, projection.FileName))
+	if err != nil {
+		return err
+	}
+	if damage := n.projection.Damage(); damage != nil {
+		n.log.Warn("the projection was damaged and is made anew from the streams", "component", "projection", "err", damage)
+	}
+	n.projector, err = projector.New(projector.Config{
+		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
+		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.name, Logger: n.part("projector"),
+	})
+	return err
+}
+
+func (n *Node) buildGateway() (err error) {
+	n.gateway, err = gateway.New(gateway.Config{Broker: n.broker, Registry: n.registry, Identity: gateway.Registrar{Registrar: n.registrar}, Logger: n.log})
+	if err != nil {
+		return err
+	}
+	n.presence, err = presence.New(presence.Config{Conn: n.broker.Conn(), Node: n.name, Local: n.gateway.Online, Logger: n.part("presence")})
+	return err
+}
+
+// Ready is closed once the node serves the dashboard.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Run serves until ctx is cancelled or a part fails, and waits for every part.
+func (n *Node) Run(ctx context.Context) (err error) {
+	defer n.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	run := func(part string, f func(context.Context) error) {
+		g.Go(func() error { return supervise(ctx, part, f) })
+	}
+	run("broker", n.broker.Run)
+	run("registry", n.registry.Run)
+	run("projector", n.projector.Run)
+	run("gateway", n.gateway.Run)
+	run("presence", n.presence.Run)
+	run("https", n.serve)
+	run("dashboard", n.runDashboard)
+	return g.Wait()
+}
+
+// supervise runs one part. A part that returns while ctx is live has failed,
+// even when it returns nil; a part stopped through ctx has not.
+func supervise(ctx context.Context, part string, run func(context.Context) error) error {
+	err := run(ctx)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("stopped by itself")
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+// bucketWait bounds a look for the buckets that the broker has just made.
+const bucketWait = 30 * time.Second
+
+// runDashboard begins when the broker and the registry are there: the streams
+// of an external cluster may be long in coming.
+func (n *Node) runDashboard(ctx context.Context) error {
+	for _, there := range []<-chan struct{}{n.broker.Ready(), n.registry.Loaded()} {
+		select {
+		case <-there:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	d, err := n.newDashboard(ctx)
+	if err != nil {
+		return err
+	}
+	n.dashboard.Store(d)
+	n.log.Info("node serves", "component", "cloud", "node", n.name, "version", n.cfg.Version)
+	close(n.ready)
+	return d.Run(ctx)
+}
+
+func (n *Node) newDashboard(ctx context.Context) (*dashboard.Dashboard, error) {
+	ctx, cancel := context.WithTimeout(ctx, bucketWait)
+	defer cancel()
+	js := n.broker.JetStream()
+	buckets := map[string]jetstream.KeyValue{}
+	for _, name := range []string{"registry", "signin", "lease"} {
+		kv, err := js.KeyValue(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", name, err)
+		}
+		buckets[name] = kv
+	}
+	audit := people.NewAudit(js, "AUDIT", "audit."+n.cfg.Tenant)
+	who, err := people.New(people.Config{
+		Registry: buckets["registry"], SignIn: buckets["signin"], Audit: audit, OIDC: n.cfg.OIDC, Logger: n.part("people"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	key, err := hkdf.Key(sha256.New, n.authority.SessionKey(), nil, "signalbox dashboard 1", 32)
+	if err != nil {
+		return nil, err
+	}
+	metrics := prometheus.NewRegistry()
+	if err := metrics.Register(collector{n}); err != nil {
+		return nil, err
+	}
+	seen := dashboard.Projected{
+		Projection: n.projection, Presence: n.presence,
+		Current: func() bool { return n.projector.Stats().Lag < behindLag },
+	}
+	d, err := dashboard.New(dashboard.Config{
+		Tenant: n.cfg.Tenant, Node: n.name, Version: n.cfg.Version, URL: n.URL(), Key: key,
+		Fleet: seen, History: seen, Registry: dashboard.Registered{Registry: n.registry, Tenant: n.cfg.Tenant},
+		Identity: dashboard.Identified{Registrar: n.registrar, Authority: n.authority, Tenant: n.cfg.Tenant},
+		Presence: n.presence, Tried: n.registrar.Tried,
+		People: who, Audit: audit, Conn: n.broker.Conn(), Bucket: buckets["registry"], Lease: buckets["lease"],
+		Parts: n.parts, Metrics: metrics, Logger: n.part("dashboard"),
+	})
+	if err == nil {
+		n.people.Store(who)
+	}
+	return d, err
+}
+
+// FirstLink is the link by which the first administrator comes in, "" when there
+// is one. Call it after Ready.
+func (n *Node) FirstLink(ctx context.Context) (string, error) {
+	who := n.people.Load()
+	if who == nil {
+		return "", errors.New("the node is not ready")
+	}
+	code, err := who.FirstLink(ctx)
+	if err != nil || code == "" {
+		return "", err
+	}
+	return n.URL() + "/#link=" + code, nil
+}
+
+// behindLag is how many messages of the stream may wait for the projection to
+// count as current: those of a moment.
+const behindLag = 1000
+
+// parts is the health of the node.
+func (n *Node) parts() []dashboard.Part {
+	of := func(name string, required bool, err error) dashboard.Part {
+		p := dashboard.Part{Name: name, OK: err == nil, Required: required}
+		if err != nil {
+			p.Reason = err.Error()
+		}
+		return p
+	}
+	var behind error
+	if lag := n.projector.Stats().Lag; lag >= behindLag {
+		behind = errors.New("the projection is behind the stream")
+	}
+	return []dashboard.Part{
+		of("broker", true, n.broker.Healthy()), of("registry", true, n.registry.Healthy()), of("projection", false, behind),
+	}
+}
+
+// Close undoes New. Run does so by itself.
+func (n *Node) Close() {
+	for _, l := range append(append([]net.Listener{}, n.plain...), n.secure...) {
+		_ = l.Close()
+	}
+	if n.gateway != nil {
+		n.gateway.Close()
+	}
+	if n.broker != nil {
+		n.broker.Close()
+	}
+	if n.projection != nil {
+		if err := n.projection.Close(); err != nil {
+			n.log.Error("projection not closed", "err", err)
+		}
+	}
+}
+
+// Control serves the JSON API with the rights of an administrator, for a socket
+// that only they can open. It answers 503 until Ready.
+func (n *Node) Control() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d := n.dashboard.Load()
+		switch {
+		case r.URL.Path == verifyPath && r.Method == http.MethodPost:
+			n.serveVerify(w, r)
+		case d == nil:
+			starting(w)
+		default:
+			d.Control().ServeHTTP(w, r)
+		}
+	})
+}
