@@ -18,6 +18,9 @@ put() { # mode, file, folder
 	mv "$root$3/.$(basename "$2").new" "$root$3/$(basename "$2")"
 }
 
+if [ -z "$root" ] && [ -x /usr/bin/signalbox ]; then
+	/usr/bin/signalbox upgrade keep >/dev/null 2>&1 || true # to go back to, if it must be
+fi
 put 755 signalbox /usr/bin
 for unit in systemd/*.service systemd/*.socket; do put 644 "$unit" /etc/systemd/system; done
 put 644 systemd/sysusers.d/signalbox.conf /usr/lib/sysusers.d
@@ -44,5 +47,5 @@ fi
 systemd-sysusers signalbox.conf
 systemd-tmpfiles --create signalbox.conf
 systemctl daemon-reload
-systemctl enable --now signalbox.socket signalbox.service
+systemctl enable --now signalbox.socket signalbox-https.socket signalbox-provision.service signalbox.service
 systemctl try-restart signalbox.service
