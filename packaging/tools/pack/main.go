@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-func (o options) pack(format, arch string) (err error) {
+func (o options) pack(format, arch string) error {
 	name, ok := architectures[arch][format]
 	if !ok {
 		return errors.New("no such architecture or format")
@@ -84,12 +84,15 @@ func (o options) pack(format, arch string) (err error) {
 	if err := nfpm.PrepareForPackager(info, format); err != nil {
 		return err
 	}
-	file, err := os.Create(filepath.Join(o.out, fileName(format, arch, version, info.Release)))
+	path := filepath.Join(o.out, fileName(format, arch, version, info.Release))
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return packager.Package(info, file)
+	if err := errors.Join(packager.Package(info, file), file.Close()); err != nil || format != "deb" {
+		return err
+	}
+	return recompress(path)
 }
 
 // fileName is as each format has it, but for ARM.
