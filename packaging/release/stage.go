@@ -54,7 +54,7 @@ func (r *release) stageFiles(dir string) error {
 }
 
 // stageForPackages writes, under pkg, what only packages have: compressed
-// pages, and a changelog in Debian's form.
+// pages, a changelog in Debian's form, and scripts, whose times some formats keep.
 func (r *release) stageForPackages(dir string) error {
 	changelog, err := os.ReadFile(filepath.Join(r.root, "packaging/CHANGELOG.md"))
 	if err != nil {
@@ -78,7 +78,15 @@ func (r *release) stageForPackages(dir string) error {
 			return err
 		}
 	}
-	return nil
+	if err := copyTree(filepath.Join(r.root, "packaging/scripts"), filepath.Join(dir, "pkg/scripts")); err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(path, r.when, r.when)
+	})
 }
 
 // copyTree copies a file or a folder. Modes are those that git knows.
