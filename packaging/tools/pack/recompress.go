@@ -58,10 +58,11 @@ func recompress(name string) error {
 	return os.WriteFile(name, out.Bytes(), 0o644)
 }
 
-// xz compresses in one thread, as the number of blocks would depend on the
+// xz compresses at its default level, which takes 9 MB to unpack on a small box
+// and is within 0.5 % of the best. In one thread: the number of blocks depends on the
 // number of cores.
 func xz(data []byte) ([]byte, error) {
-	cmd := exec.Command("xz", "-9", "--threads=1", "--check=crc64", "--stdout")
+	cmd := exec.Command("xz", "-6", "--threads=1", "--check=crc64", "--stdout")
 	cmd.Stdin = bytes.NewReader(data)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
