@@ -83,7 +83,7 @@ func TestVerifyRefuses(t *testing.T) {
 func TestSecretKeyStaysSecret(t *testing.T) {
 	key := minisign.GenerateKey()
 	file := key.File()
-	if text := fmt.Sprintf("%v %s %+v %#v", key, key, key, key); strings.Trim(text, " []redacted") != "" {
+	if text := fmt.Sprintf("%v %s %+v %#v", key, key, key, key); strings.ReplaceAll(text, "[redacted]", "") != "   " {
 		t.Errorf("a secret key prints as %q", text)
 	}
 	_, err := minisign.ParsePublicKey(file)

@@ -34,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: build, key FILE or sign FILE...")
+		return errors.New("say what to do: build, key FILE, or sign with one FILE or more")
 	}
 	switch command, rest := args[0], args[1:]; {
 	case command == "build":
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 	case command == "sign" && len(rest) > 0:
 		return signCommand(ctx, rest)
 	}
-	return fmt.Errorf("got %q, want build, key FILE or sign FILE...", strings.Join(args, " "))
+	return fmt.Errorf("got %q, want build, key FILE, or sign with one FILE or more", strings.Join(args, " "))
 }
 
 func buildCommand(ctx context.Context, args []string) error {

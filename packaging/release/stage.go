@@ -65,8 +65,10 @@ func (r *release) stageForPackages(dir string) error {
 		return err
 	}
 	files := map[string][]byte{"changelog.gz": []byte(debian), "CHANGELOG.md.gz": changelog}
-	for _, name := range []string{"man/signalbox.1", "man/signalbox.toml.5", "THIRD-PARTY-LICENSES.txt", "sbom.cdx.json",
-		"README.md", "doc/METRICS.md", "doc/PROTOCOL.md", "doc/COTURN.md"} {
+	for _, name := range []string{
+		"man/signalbox.1", "man/signalbox.toml.5", "THIRD-PARTY-LICENSES.txt", "sbom.cdx.json",
+		"README.md", "doc/METRICS.md", "doc/PROTOCOL.md", "doc/COTURN.md",
+	} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return err

@@ -20,8 +20,11 @@ func info() *debug.BuildInfo {
 			{Path: "example.com/old", Version: "v1.0.0", Replace: &debug.Module{Path: "example.com/new", Version: "v2.0.0+incompatible", Sum: "h1:new="}},
 		},
 		Settings: []debug.BuildSetting{
-			{Key: "GOARCH", Value: "arm"}, {Key: "GOARM", Value: "6"}, {Key: "-ldflags", Value: "-X main.x=/home/jo"},
-			{Key: "vcs.revision", Value: "aafc34b"}, {Key: "vcs.time", Value: "2026-11-25T13:30:00Z"},
+			{Key: "GOARCH", Value: "arm"},
+			{Key: "GOARM", Value: "6"},
+			{Key: "-ldflags", Value: "-X main.x=/home/jo"},
+			{Key: "vcs.revision", Value: "aafc34b"},
+			{Key: "vcs.time", Value: "2026-11-25T13:30:00Z"},
 		},
 	}
 }
