@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,9 @@ import (
 // Appliance is one box. New, Run, and Close for one that never ran.
 type Appliance struct {
 	cfg     config.Config
+	asked   config.Config // cfg as New was given it
 	log     *slog.Logger
+	level   *slog.LevelVar
 	started time.Time
 	ready   chan struct{}
 
@@ -48,12 +51,15 @@ type Appliance struct {
 	control   net.Listener
 	handler   http.Handler
 	drain     drain
+	reload    reload
 }
 
 // New opens the data folder and binds every socket, so that port 0 has become
 // a port, but serves nothing yet.
 func New(cfg config.Config) (*Appliance, error) {
-	a := &Appliance{cfg: cfg, log: cfg.Log.Logger(os.Stderr), started: time.Now(), ready: make(chan struct{}), drain: newDrain()}
+	a := &Appliance{cfg: cfg, asked: cfg, level: new(slog.LevelVar), started: time.Now(), ready: make(chan struct{}), drain: newDrain()}
+	a.level.Set(cfg.Log.Level)
+	a.log = cfg.Log.LoggerAt(os.Stderr, a.level)
 	if err := a.build(); err != nil {
 		a.Close()
 		return nil, err
@@ -195,12 +201,11 @@ func (a *Appliance) buildAPI(context.Context) error {
 
 // announcement is what the box says about itself by mDNS.
 func (a *Appliance) announcement() discovery.Announcement {
-	port := uint16(0)
-	for _, s := range a.http {
-		if port == 0 || s.secure {
-			port = netip.MustParseAddrPort(s.listener.Addr().String()).Port()
-		}
+	best := a.http[0]
+	if i := slices.IndexFunc(a.http, func(s *site) bool { return s.secure }); i >= 0 {
+		best = a.http[i]
 	}
+	port := netip.MustParseAddrPort(best.listener.Addr().String()).Port()
 	return discovery.Announcement{Port: port, TXT: discovery.Attributes{
 		discovery.KeyID: a.store.BoxID(), discovery.KeyVersion: a.cfg.Version, discovery.KeyPath: signalPath,
 		discovery.KeySite: a.cfg.Site.Name, discovery.KeyRole: "edge", discovery.KeyUp: "0",
@@ -279,3 +284,6 @@ func (a *Appliance) Close() {
 		_ = a.store.Close()
 	}
 }
+
+// Log is the box's own logger, whose level follows the configuration.
+func (a *Appliance) Log() *slog.Logger { return a.log }

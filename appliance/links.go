@@ -44,7 +44,7 @@ func (a *Appliance) CallLinks(ctx context.Context) ([]string, error) {
 	}
 	var links []string
 	for _, base := range a.BaseURLs() {
-		if strings.HasPrefix(base, "https:") || strings.HasPrefix(base, "http://localhost:") || strings.HasPrefix(base, "http://127.") {
+		if strings.HasPrefix(base, "https:") || base == "http://localhost" || strings.HasPrefix(base, "http://localhost:") || strings.HasPrefix(base, "http://127.") {
 			links = append(links, api.InviteURL(base, code.Reveal(), callRoom))
 		}
 	}

@@ -21,6 +21,7 @@ func (b box) Status() api.Status {
 		Started: b.started, HTTP: addrs.HTTP, HTTPS: addrs.HTTPS,
 		Sessions: st.Sessions, Conns: st.Conns, Rooms: st.Rooms, Members: st.Members,
 		Signaling: signalingStatus(st), Relay: b.relayStatus(), Discovery: b.discoveryStatus(),
+		Config: b.reload.status(),
 		Store: api.StoreStatus{
 			Path: b.store.Path(), Bytes: file.FileBytes, MaxBytes: file.MaxBytes, Recovery: b.store.Recovery().String(),
 		},
@@ -110,9 +111,13 @@ func (b box) Parts() []api.Part {
 	if udp, _ := b.relay.Addrs(); len(udp) == 0 {
 		relayReason = "the relay listens on no address; see turn.listen"
 	}
+	configReason := ""
+	if problem := b.reload.status().Problem; problem != "" {
+		configReason = "the configuration was not reloaded, the one before stays in force: " + problem
+	}
 	return []api.Part{
 		part("store", true, storeReason), part("signaling", true, signalingReason), part("relay", true, relayReason),
-		part("https", false, trustReason), part("discovery", false, discoveryReason),
+		part("https", false, trustReason), part("discovery", false, discoveryReason), part("configuration", false, configReason),
 	}
 }
 

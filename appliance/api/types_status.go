@@ -31,7 +31,18 @@ type Status struct {
 	Relay     RelayStatus     `json:"relay"`
 	Discovery DiscoveryStatus `json:"discovery"`
 	Store     StoreStatus     `json:"store"`
+	Config    ConfigStatus    `json:"config"`
 	Parts     []Part          `json:"parts"`
+}
+
+// ConfigStatus is what became of the configuration since the box started.
+type ConfigStatus struct {
+	// Reloaded is when it was last read again; missing when it was not.
+	Reloaded *time.Time `json:"reloaded,omitempty"`
+	// Problem says why the configuration as it was then is not in force.
+	Problem string `json:"problem,omitempty"`
+	// Restart lists the keys whose new values wait for a restart.
+	Restart []string `json:"restart"`
 }
 
 // SignalingStatus counts since the box started, but for Suspended.

@@ -32,8 +32,11 @@ func (f *LogFormat) UnmarshalText(text []byte) error {
 }
 
 // Logger writes to w as the section says.
-func (c Log) Logger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: c.Level}
+func (c Log) Logger(w io.Writer) *slog.Logger { return c.LoggerAt(w, c.Level) }
+
+// LoggerAt is Logger with a level that may change.
+func (c Log) LoggerAt(w io.Writer, level slog.Leveler) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	if c.Format == FormatJSON {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}

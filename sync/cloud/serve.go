@@ -37,6 +37,7 @@ func isNotFound(err error) bool { return errors.Is(err, registry.ErrNotFound) }
 
 // bind opens the addresses for HTTP and HTTPS.
 func (n *Node) bind() error {
+	n.secure = append(n.secure, n.cfg.HTTP.Handed...) // first: they are on the port that people need not type
 	var config net.ListenConfig
 	for _, group := range []struct {
 		key   string

@@ -11,6 +11,7 @@ import (
 
 	"signalbox/appliance"
 	"signalbox/appliance/config"
+	"signalbox/systemd"
 )
 
 type serveCommand struct {
@@ -26,24 +27,35 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	cfg := loaded.Config
 	cfg.Version = p.version
+	if cfg.HTTP.Handed, err = systemd.Listeners(p.getenv); err != nil {
+		return err
+	}
 	box, err := appliance.New(cfg)
 	if err != nil {
+		return err
+	}
+	service, err := newService(p, box, box.Log(), func() error { return c.reload(p, box) })
+	if err != nil {
+		box.Close()
 		return err
 	}
 	g, ctx := errgroup.WithContext(p.ctx)
 	g.Go(func() error { return box.Run(ctx) })
 	g.Go(func() error {
-		select {
-		case <-box.Ready():
-		case <-ctx.Done():
-			return nil // Run says why
-		}
-		if err := c.announce(ctx, p, cfg, box); err != nil && ctx.Err() == nil {
-			return err
-		}
-		return nil
+		return service.run(ctx, func(ctx context.Context) error { return c.announce(ctx, p, cfg, box) })
 	})
 	return g.Wait()
+}
+
+// reload reads the configuration from where it came from when the box started.
+func (c *serveCommand) reload(p *program, box *appliance.Appliance) error {
+	loaded, err := config.Load(c.sources(p))
+	next := config.Config{}
+	if err == nil {
+		next = loaded.Config
+	}
+	_, err = box.Reload(next, err)
+	return err
 }
 
 // announce tells people on standard error, and programs on standard output,
