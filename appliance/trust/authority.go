@@ -22,7 +22,7 @@ import (
 )
 
 // refreshEvery is how soon a change of names, addresses or files is noticed.
-const refreshEvery = 5 * time.Second
+const refreshEvery = 10 * time.Second
 
 // storeTimeout bounds the wait for the store when a box starts.
 const storeTimeout = 30 * time.Second

@@ -21,6 +21,7 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(p *program) error {
+	quiet()
 	loaded, err := config.Load(c.sources(p))
 	if err != nil {
 		return err
@@ -39,8 +40,13 @@ func (c *serveCommand) Run(p *program) error {
 		box.Close()
 		return err
 	}
-	g, ctx := errgroup.WithContext(p.ctx)
-	g.Go(func() error { return box.Run(ctx) })
+	ctx, stop := context.WithCancel(p.ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer stop() // a drained box ends without a fault
+		return box.Run(ctx)
+	})
 	g.Go(func() error {
 		return service.run(ctx, func(ctx context.Context) error { return c.announce(ctx, p, cfg, box) })
 	})

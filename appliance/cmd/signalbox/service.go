@@ -7,7 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,7 +17,8 @@ import (
 	"signalbox/systemd"
 )
 
-// statusEvery is how often the line for `systemctl status` may change.
+// statusEvery is how often the line for `systemctl status` may change where no
+// watchdog is to be fed.
 const statusEvery = 10 * time.Second
 
 // served is what serves for as long as the process does: a box or a cloud node.
@@ -38,7 +39,9 @@ type service struct {
 	hup    chan os.Signal
 	reload func() error
 	log    *slog.Logger
-	ailed  atomic.Bool // the manager's line is about an ailment
+
+	mu   sync.Mutex
+	told string // the manager's line
 }
 
 // newService takes SIGHUP over, with which a manager asks to reload. In a
@@ -85,8 +88,10 @@ func (s *service) run(ctx context.Context, announce func(context.Context) error)
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return unlessEnded(ctx, s.notify.Watch(ctx, s.period, s.pulse)) })
-	g.Go(func() error { return s.tell(ctx) })
+	if s.period > 0 {
+		g.Go(func() error { return unlessEnded(ctx, s.notify.Watch(ctx, s.period, s.pulse)) })
+	}
+	g.Go(func() error { return s.listen(ctx) })
 	err := g.Wait()
 	if ctx.Err() != nil {
 		_ = s.notify.Stopping("stopping") // it ends whether or not anybody hears it
@@ -94,11 +99,15 @@ func (s *service) run(ctx context.Context, announce func(context.Context) error)
 	return err
 }
 
-// pulse is Pulse, and says in the log why the manager is not fed.
+// pulse is Pulse with what follows from it: a line for the manager, or one in
+// the log that says why the manager is not fed.
 func (s *service) pulse(ctx context.Context) error {
 	err := s.Pulse(ctx)
-	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
-		s.ailed.Store(true)
+	switch {
+	case err == nil:
+		return s.tell()
+	case !errors.Is(ctx.Err(), context.Canceled):
+		s.forget() // the manager's line is about this now
 		s.log.Error("the service does not answer itself; its manager will start it again if that goes on", "err", err)
 	}
 	return err
@@ -111,35 +120,48 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// tell keeps the manager's line up to date and reloads when asked to.
-func (s *service) tell(ctx context.Context) error {
+// listen reloads when asked to, and keeps the manager's line up to date where
+// the watchdog does not: an idle process should wake up as seldom as it can.
+func (s *service) listen(ctx context.Context) error {
 	var tick <-chan time.Time
-	if s.notify.Present() {
+	if s.notify.Present() && s.period == 0 {
 		ticker := time.NewTicker(statusEvery)
 		defer ticker.Stop()
 		tick = ticker.C
 	}
-	told := s.Line()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick:
-			line := s.Line()
-			if line == told && !s.ailed.Swap(false) {
-				continue
-			}
-			told = line
-			if err := s.notify.Status(line); err != nil {
-				return err
-			}
+			err = s.tell()
 		case <-s.hup:
-			if err := s.reloadNow(); err != nil {
-				return err
-			}
-			told = s.Line()
+			err = s.reloadNow()
+		}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// tell gives the manager a new line if there is one.
+func (s *service) tell() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line := s.Line()
+	if line == s.told {
+		return nil
+	}
+	s.told = line
+	return s.notify.Status(line)
+}
+
+// forget has the next line told in any case.
+func (s *service) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = ""
 }
 
 // reloadNow has the manager wait while the configuration is read again. What was
@@ -149,5 +171,6 @@ func (s *service) reloadNow() error {
 		return err
 	}
 	_ = s.reload() // said in the log and in the line
+	s.forget()
 	return s.notify.Ready(s.Line())
 }
