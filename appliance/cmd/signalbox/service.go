@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,6 +88,7 @@ func (s *service) run(ctx context.Context, announce func(context.Context) error)
 	if err := s.notify.Ready(s.Line()); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // what the start took is several times what an idle service needs
 	g, ctx := errgroup.WithContext(ctx)
 	if s.period > 0 {
 		g.Go(func() error { return unlessEnded(ctx, s.notify.Watch(ctx, s.period, s.pulse)) })
