@@ -25,6 +25,7 @@ import (
 	"signalbox/appliance/signaling"
 	"signalbox/appliance/store"
 	"signalbox/appliance/trust"
+	"signalbox/appliance/upgrade"
 	"signalbox/discovery"
 	"signalbox/turn"
 )
@@ -50,6 +51,7 @@ type Appliance struct {
 	http      []*site
 	control   net.Listener
 	handler   http.Handler
+	verdict   upgrade.Verdict // of the last upgrade, if it concerns this program
 	drain     drain
 	reload    reload
 }
@@ -67,12 +69,11 @@ func New(cfg config.Config) (*Appliance, error) {
 	return a, nil
 }
 
-func (a *Appliance) build() (err error) {
+func (a *Appliance) build() error {
 	if a.cfg.Site.Name == "" {
 		a.cfg.Site.Name, _ = os.Hostname()
 	}
-	a.cfg.Store.Dir, a.cfg.Store.Logger = a.cfg.Data, a.part("store")
-	if a.store, err = store.Open(a.cfg.Store); err != nil {
+	if err := a.openStore(); err != nil {
 		return err
 	}
 	if told := a.store.Recovery().String(); told != "" {

@@ -118,6 +118,7 @@ func (b box) Parts() []api.Part {
 	return []api.Part{
 		part("store", true, storeReason), part("signaling", true, signalingReason), part("relay", true, relayReason),
 		part("https", false, trustReason), part("discovery", false, discoveryReason), part("configuration", false, configReason),
+		part("upgrade", false, b.verdict.String()),
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,7 +24,10 @@ const (
 	// backupMargin is what a scheduled backup leaves free on the disk.
 	backupMargin = 16 << 20
 
-	upgradeNote = "schema" // in the name of a backup made before an upgrade
+	// In the name of a backup made before an upgrade: of the schema, or of the
+	// program alone.
+	upgradeNote = "schema"
+	programNote = "program"
 )
 
 // Backup writes a consistent copy of the running store to path, replacing a
@@ -141,16 +144,33 @@ func (s *Store) backupNumbered(ctx context.Context) (string, error) {
 	return path, prune(dir, s.cfg.BackupKeep, func(f numbered) bool { return f.note == "" })
 }
 
-// backupBeforeUpgrade keeps one copy of the file as the old program left it.
-func (l *ladder) backupBeforeUpgrade(db *database, version uint32) error {
-	path, err := nextNumbered(l.backups(), upgradeNote+strconv.Itoa(int(version)))
+// keepBeforeUpgrade keeps one copy of the file as the old program left it. A box
+// without the space for it goes on.
+func (l *ladder) keepBeforeUpgrade(db *database, note string) {
+	path, err := nextNumbered(l.backups(), note)
+	if err == nil {
+		err = l.copyTo(context.Background(), db, path)
+	}
+	if err == nil {
+		err = prune(l.backups(), 1, beforeUpgrade)
+	}
 	if err != nil {
-		return err
+		l.log.Warn("no backup before the upgrade", "err", err)
 	}
-	if err := l.copyTo(context.Background(), db, path); err != nil {
-		return err
+}
+
+func beforeUpgrade(f numbered) bool {
+	return strings.HasPrefix(f.note, upgradeNote) || f.note == programNote
+}
+
+// BeforeUpgrade is the copy of the file in dir from before the last upgrade, ""
+// when there is none.
+func BeforeUpgrade(dir string) (string, error) {
+	files, err := listNumbered(filepath.Join(dir, backupDir))
+	if i := slices.IndexFunc(files, beforeUpgrade); err == nil && i >= 0 {
+		return files[i].path, nil
 	}
-	return prune(l.backups(), 1, func(f numbered) bool { return strings.HasPrefix(f.note, upgradeNote) })
+	return "", err
 }
 
 func fileSize(path string) int64 {

@@ -37,6 +37,7 @@ type commands struct {
 	Room     roomCommands    `cmd:"" help:"Look after rooms."`
 	Backup   backupCommand   `cmd:"" help:"Copy the box's state to a file, also while it runs."`
 	Restore  restoreCommand  `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
+	Upgrade  upgradeCommands `cmd:"" help:"See how an upgrade went, or go back to the version before."`
 	Trust    trustCommand    `cmd:"" help:"Print the certificate of the box's own authority."`
 	Bench    benchCommand    `cmd:"" help:"Load a box with messages and measure how it does."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
