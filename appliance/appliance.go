@@ -27,6 +27,7 @@ import (
 	"signalbox/appliance/trust"
 	"signalbox/appliance/upgrade"
 	"signalbox/discovery"
+	"signalbox/sync/upstream"
 	"signalbox/turn"
 )
 
@@ -35,7 +36,6 @@ type Appliance struct {
 	cfg     config.Config
 	asked   config.Config // cfg as New was given it
 	log     *slog.Logger
-	level   *slog.LevelVar
 	started time.Time
 	ready   chan struct{}
 
@@ -50,18 +50,24 @@ type Appliance struct {
 	api       *api.API
 	http      []*site
 	control   net.Listener
+	upstream  *upstream.Agent
 	handler   http.Handler
 	verdict   upgrade.Verdict // of the last upgrade, if it concerns this program
 	drain     drain
 	reload    reload
+	level     *slog.LevelVar // of the log
+	restart   chan struct{}  // closed when the cloud wants the box to start anew
 }
 
 // New opens the data folder and binds every socket, so that port 0 has become
 // a port, but serves nothing yet.
 func New(cfg config.Config) (*Appliance, error) {
-	a := &Appliance{cfg: cfg, asked: cfg, level: new(slog.LevelVar), started: time.Now(), ready: make(chan struct{}), drain: newDrain()}
-	a.level.Set(cfg.Log.Level)
-	a.log = cfg.Log.LoggerAt(os.Stderr, a.level)
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	a := &Appliance{
+		cfg: cfg, asked: cfg, log: cfg.Log.LoggerAt(os.Stderr, level), level: level, started: time.Now(), ready: make(chan struct{}), drain: newDrain(),
+		restart: make(chan struct{}),
+	}
 	if err := a.build(); err != nil {
 		a.Close()
 		return nil, err
@@ -82,7 +88,7 @@ func (a *Appliance) build() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		a.buildAuth, a.bind, a.buildTrust, a.buildRelay, a.buildSignaling, a.buildDiscovery, a.buildAPI,
+		a.buildAuth, a.bind, a.buildTrust, a.buildRelay, a.buildUpstream, a.buildSignaling, a.buildDiscovery, a.buildAPI,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -160,7 +166,7 @@ func (a *Appliance) buildSignaling(ctx context.Context) error {
 	cfg := a.cfg.Signaling
 	cfg.Authority, cfg.Journal, cfg.Rooms, cfg.ICE = a.authority, a.store, a.store, a.ice
 	cfg.ResumeKey, cfg.Box, cfg.Epoch, cfg.Limits = resume, a.store.BoxID(), epoch, room.Limits{}
-	cfg.Logger = a.part("signaling")
+	cfg.Observer, cfg.Logger = observer{a.upstream}, a.part("signaling")
 	if a.signaling, err = signaling.New(cfg); err != nil {
 		return err
 	}
@@ -218,7 +224,8 @@ func (a *Appliance) announcement() discovery.Announcement {
 func (a *Appliance) Ready() <-chan struct{} { return a.ready }
 
 // Run serves until ctx is cancelled, a part fails, or the relay is drained and
-// the box was asked to stop then; it waits for every part.
+// the box was asked to stop then; it waits for every part. It returns ErrRestart
+// when the cloud has asked for a new start.
 // The store closes last: what a part writes while stopping must still land.
 func (a *Appliance) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.store.Close()) }()
@@ -235,7 +242,9 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 		g.Go(func() error { return supervise(ctx, "discovery", a.discovery.Run) })
 	}
 	g.Go(func() error { return supervise(ctx, "http", a.serve) })
+	g.Go(func() error { return supervise(ctx, upstreamPart, a.reportLater) })
 	g.Go(func() error { return a.stopWhenDrained(ctx) })
+	g.Go(func() error { return a.stopToRestart(ctx) })
 	g.Go(func() error { // a store that has failed stops the box
 		select {
 		case err := <-stored:

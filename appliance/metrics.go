@@ -65,6 +65,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.collectSignaling(gauge, count)
 	c.collectRelay(gauge, count)
+	c.collectUpstream(gauge, count)
 	st := c.store.Stats()
 	gauge(descStoreBytes, float64(st.FileBytes))
 	gauge(descStoreMax, float64(st.MaxBytes))

@@ -97,22 +97,14 @@ func TestEverythingTheRelayCountsIsExported(t *testing.T) {
 	}
 }
 
-// TestRelayMetricsAreDocumented compares METRICS.md with what is exported.
-func TestRelayMetricsAreDocumented(t *testing.T) {
-	families := scrape(t, turntest.Start(t))
+// TestMetricsAreDocumented compares METRICS.md with what is exported.
+func TestMetricsAreDocumented(t *testing.T) {
 	var doc bytes.Buffer
 	doc.WriteString("# Metrics of the relay\n\nAt `/metrics`, for Prometheus. Counters run since the box started. No label holds anything that\n" +
-		"a client can choose; what single users do is told by `signalbox status --users` and the API only.\n\n" +
-		"| metric | type | labels | what it is |\n|---|---|---|---|\n")
-	for _, name := range slices.Sorted(maps.Keys(families)) {
-		f := families[name]
-		var labels []string
-		for label, values := range labelValues(f) {
-			labels = append(labels, fmt.Sprintf("`%s`: %s", label, strings.Join(slices.Sorted(maps.Keys(values)), ", ")))
-		}
-		slices.Sort(labels)
-		fmt.Fprintf(&doc, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(f.GetType().String()), strings.Join(labels, "; "), f.GetHelp())
-	}
+		"a client can choose; what single users do is told by `signalbox status --users` and the API only.\n\n")
+	table(&doc, scrape(t, turntest.Start(t)))
+	doc.WriteString("\n# Metrics of the link to the cloud\n\nAt `/metrics` too. All of them are there before a box has joined.\n\n")
+	table(&doc, scrapeUpstream(t, newAgent(t)))
 	if *update {
 		if err := os.WriteFile("METRICS.md", doc.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -121,6 +113,20 @@ func TestRelayMetricsAreDocumented(t *testing.T) {
 	}
 	if got, err := os.ReadFile("METRICS.md"); err != nil || !bytes.Equal(got, doc.Bytes()) {
 		t.Errorf("METRICS.md is not what is exported (%v); run go test ./appliance -run Documented -update", err)
+	}
+}
+
+// table writes the families of a part.
+func table(doc *bytes.Buffer, families map[string]*dto.MetricFamily) {
+	doc.WriteString("| metric | type | labels | what it is |\n|---|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		f := families[name]
+		var labels []string
+		for label, values := range labelValues(f) {
+			labels = append(labels, fmt.Sprintf("`%s`: %s", label, strings.Join(slices.Sorted(maps.Keys(values)), ", ")))
+		}
+		slices.Sort(labels)
+		fmt.Fprintf(doc, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(f.GetType().String()), strings.Join(labels, "; "), f.GetHelp())
 	}
 }
 

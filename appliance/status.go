@@ -20,7 +20,7 @@ func (b box) Status() api.Status {
 		Summary: api.Summary{ID: b.store.BoxID(), Site: b.cfg.Site.Name, Version: b.cfg.Version},
 		Started: b.started, HTTP: addrs.HTTP, HTTPS: addrs.HTTPS,
 		Sessions: st.Sessions, Conns: st.Conns, Rooms: st.Rooms, Members: st.Members,
-		Signaling: signalingStatus(st), Relay: b.relayStatus(), Discovery: b.discoveryStatus(),
+		Signaling: signalingStatus(st), Relay: b.relayStatus(), Discovery: b.discoveryStatus(), Upstream: b.upstreamStatus(),
 		Config: b.reload.status(),
 		Store: api.StoreStatus{
 			Path: b.store.Path(), Bytes: file.FileBytes, MaxBytes: file.MaxBytes, Recovery: b.store.Recovery().String(),
@@ -119,6 +119,7 @@ func (b box) Parts() []api.Part {
 		part("store", true, storeReason), part("signaling", true, signalingReason), part("relay", true, relayReason),
 		part("https", false, trustReason), part("discovery", false, discoveryReason), part("configuration", false, configReason),
 		part("upgrade", false, b.verdict.String()),
+		part(upstreamPart, false, b.upstreamReason()),
 	}
 }
 

@@ -146,8 +146,7 @@ func (g *gate) prepare(want wanted) refusal {
 		peers: peers{clock: &s.clock, grant: grant},
 	}
 	a.owner.Store(r.identity)
-	counted := s.counters.flow(r.link.transport())
-	a.toPeers.Parent, a.toClient.Parent = &counted.toPeers, &counted.toClients
+	a.countInto(s.counters.flow(r.link.transport()))
 	if err := g.bind(a, want); err != nil {
 		s.giveBack(grant)
 		if !errors.Is(err, errNoReservation) { // that is the client's mistake
@@ -193,7 +192,7 @@ func (g *gate) bind(a *allocation, want wanted) error {
 			a.missing = addressError{familyIPv6, stun.CodeInsufficientCapacity}
 		}
 	}
-	a.conn = &relayConn{allocation: a, closed: make(chan struct{})}
+	a.conn = &relayConn{allocation: a}
 	return nil
 }
 

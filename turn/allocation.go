@@ -57,6 +57,16 @@ type allocation struct {
 	timer   *time.Timer // of expires; nil before the first lifetime is known
 }
 
+// countInto has what is relayed counted, and the quotas get back what they were
+// charged for packets that are not sent.
+func (a *allocation) countInto(f *flow) {
+	a.toPeers.Parent, a.toClient.Parent = &f.toPeers, &f.toClients
+	if a.grant.limited() {
+		back := a.grant.giveBack
+		a.toPeers.Lost, a.toClient.Lost = back, back
+	}
+}
+
 // adopt makes a newer credential of the owner the one that counts: what is
 // revoked is a credential, not what was once made with it.
 func (a *allocation) adopt(id *identity) {
@@ -88,6 +98,19 @@ func (a *allocation) first() *relay {
 		return a.relays[0]
 	}
 	return a.relays[1]
+}
+
+// endOn ends the relayed addresses that are on an address of the box, and says
+// whether others are left. Only the gate may call it: it may be telling the
+// client of them.
+func (a *allocation) endOn(addr netip.Addr) (left bool) {
+	for _, r := range a.relays {
+		if r != nil && r.local.Addr() == addr {
+			r.end()
+		}
+		left = left || r != nil && !r.socket.Closed()
+	}
+	return left
 }
 
 // refreshed sets how long the allocation lives from now.

@@ -33,9 +33,7 @@ func (g *gate) engineConfig() pionturn.ServerConfig {
 		PacketConnConfigs: []pionturn.PacketConnConfig{{
 			PacketConn:            g,
 			RelayAddressGenerator: g,
-			PermissionHandler:     func(net.Addr, net.IP) bool { return true }, // asked in check
 		}},
-		ChannelBindTimeout: channelLifetime,
 	}
 }
 
@@ -55,7 +53,7 @@ func (g *gate) handOver(p []byte) (n int, client net.Addr, ok bool) {
 	m, err := g.engineRequest()
 	if err != nil {
 		g.server.failures.Warn("request not handed over", "remote", g.request.from, "err", err)
-		g.refuse(stun.CodeServerError)
+		g.fail(stun.CodeServerError)
 		return 0, nil, false
 	}
 	g.request.state = requestGiven
@@ -70,23 +68,14 @@ func (g *gate) engineRequest() (*stun.Message, error) {
 	attributes := []stun.Setter{
 		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassRequest),
 	}
-	switch r.method {
-	case stun.MethodAllocate:
+	switch {
+	case r.method == stun.MethodAllocate:
 		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin),
 			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{protocolUDP, 0, 0, 0}})
-	case stun.MethodRefresh:
-		lifetime := r.lifetime
-		if lifetime > 0 {
-			lifetime += engineMargin
-		}
-		attributes = append(attributes, lifetimeAttribute(lifetime))
-	case stun.MethodChannelBind:
-		attributes = append(attributes, stun.RawAttribute{
-			Type: stun.AttrChannelNumber, Value: []byte{byte(r.channel >> 8), byte(r.channel), 0, 0},
-		})
-	}
-	for _, peer := range r.peers {
-		attributes = append(attributes, peerAddress(peer))
+	case r.lifetime > 0:
+		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin))
+	default:
+		attributes = append(attributes, lifetimeAttribute(0))
 	}
 	return stun.Build(append(attributes,
 		stun.NewUsername(r.username), stun.NewRealm(g.server.config.Realm),
@@ -113,17 +102,8 @@ func (e addressError) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// peerAddress writes XOR-PEER-ADDRESS.
-type peerAddress netip.AddrPort
-
-func (p peerAddress) AddTo(m *stun.Message) error {
-	addr := netip.AddrPort(p)
-	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORPeerAddress)
-}
-
-// respond takes pion's answer to the request at hand, makes what it says true
-// here, and sends it. The bindings are in place before the client knows of
-// them, or its first packets would be lost.
+// respond takes pion's answer to the request at hand, an Allocate or a Refresh,
+// makes what it says true here, and sends it with what pion does not know.
 func (g *gate) respond(raw []byte) {
 	m := new(stun.Message)
 	if _, err := m.Write(raw); err != nil {
@@ -142,29 +122,14 @@ func (g *gate) respond(raw []byte) {
 		g.engineRefused(m)
 		return
 	}
-	g.commit()
-	if r.method == stun.MethodAllocate || r.method == stun.MethodRefresh {
-		raw = g.complete(m)
-	}
 	r.state = requestNone
-	r.link.respond(raw, r.from)
-}
-
-// commit makes the request at hand true.
-func (g *gate) commit() {
-	r := &g.request
-	switch r.method {
-	case stun.MethodAllocate:
-		if r.fresh {
-			r.allocation.refreshed(r.lifetime)
-		}
-	case stun.MethodRefresh:
-		r.allocation.refreshed(r.lifetime)
-	case stun.MethodCreatePermission:
-		r.allocation.permit(r.peers)
-	case stun.MethodChannelBind:
-		r.allocation.bind(r.channel, r.peers[0])
+	if r.forgets {
+		return
 	}
+	if r.method == stun.MethodRefresh || r.fresh {
+		r.allocation.refreshed(r.lifetime)
+	}
+	r.link.respond(g.complete(m), r.from)
 }
 
 // complete corrects the success response to an Allocate or a Refresh: our
@@ -218,7 +183,30 @@ func (g *gate) engineRefused(m *stun.Message) {
 		g.request.state = requestReady
 		return
 	}
-	g.refuse(attribute.Code)
+	g.fail(attribute.Code)
+}
+
+// forget has pion forget an allocation that has been ended here: it is given a
+// Refresh of 0 that no client has sent (RFC 8656 §7.3).
+func (g *gate) forget(a *allocation) {
+	g.request = request{
+		state: requestReady, link: a.link, from: a.client, method: stun.MethodRefresh, id: stun.NewTransactionID(),
+		username: a.user, key: forgetKey, allocation: a, forgets: true,
+	}
+}
+
+// forgetKey signs what only pion sees, and believes by engineKey.
+var forgetKey = []byte("forget")
+
+// fail answers the request at hand with an error of pion's or ours. If it is of
+// no client, pion may keep what it should forget until the lifetime ends.
+func (g *gate) fail(code refusal) {
+	if g.request.forgets {
+		g.request.state = requestNone
+		g.server.failures.Warn("allocation not forgotten", "alloc", g.request.allocation.id, "reason", int(code))
+		return
+	}
+	g.refuse(code)
 }
 
 // settle answers for pion when it has returned to reading without an answer:
@@ -227,16 +215,16 @@ func (g *gate) settle() {
 	if g.engine.asked {
 		g.engine = engineNonce{}
 		if g.request.state == requestReady {
-			g.refuse(stun.CodeServerError)
+			g.fail(stun.CodeServerError)
 		}
 	}
 	if g.request.state != requestGiven {
 		return
 	}
 	if g.request.method == stun.MethodAllocate {
-		g.refuse(stun.CodeServerError)
+		g.fail(stun.CodeServerError)
 	} else {
-		g.refuse(stun.CodeAllocMismatch)
+		g.fail(stun.CodeAllocMismatch)
 	}
 }
 

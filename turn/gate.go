@@ -62,7 +62,10 @@ type arrival struct {
 type ending struct {
 	a       *allocation
 	expired bool // only if its lifetime is over by then
-	done    chan<- struct{}
+	// only, if valid, ends the relayed addresses that are on it and leaves the
+	// allocation to any other.
+	only netip.Addr
+	done chan<- struct{}
 }
 
 // arrivals are the buffers of messages that wait.
@@ -113,10 +116,17 @@ func newArrival(l link, from netip.AddrPort, raw []byte) arrival {
 // end has the gate end an allocation between two requests, and waits for it. Any
 // goroutine may call it but the gate's own. pion panics when an allocation is
 // closed in the middle of a request for it.
-func (g *gate) end(a *allocation, expired bool) {
+func (g *gate) end(a *allocation, expired bool) { g.await(ending{a: a, expired: expired}) }
+
+// endOn is end for the relayed addresses of an allocation that are on an
+// address, and for the allocation if it has no other.
+func (g *gate) endOn(addr netip.Addr, a *allocation) { g.await(ending{a: a, only: addr}) }
+
+func (g *gate) await(e ending) {
 	done := make(chan struct{})
+	e.done = done
 	select {
-	case g.ending <- ending{a, expired, done}:
+	case g.ending <- e:
 		<-done
 	case <-g.stopped: // which ends all
 	}
@@ -155,13 +165,23 @@ func (g *gate) next() bool {
 		arrivals.Put(a.raw)
 		return true
 	case e := <-g.ending:
-		if !e.expired || e.a.expiredAt(time.Now()) {
-			_ = e.a.conn.Close() // never fails
-		}
+		g.take(e)
 		close(e.done)
 		return true
 	case <-g.stopped:
 		return false
+	}
+}
+
+// take ends what is to end.
+func (g *gate) take(e ending) {
+	switch {
+	case g.server.registry.byID(e.a.id) == nil: // ended meanwhile
+	case e.only.IsValid() && e.a.endOn(e.only):
+	case e.expired && !e.a.expiredAt(time.Now()):
+	default:
+		_ = e.a.conn.Close() // never fails
+		g.forget(e.a)
 	}
 }
 
@@ -215,8 +235,8 @@ func (g *gate) Close() error { return nil }
 
 // LocalAddr is the relay's half of the 5-tuple by which pion knows the
 // allocation of the message at hand. It is one of its own for each allocation:
-// the goroutine in which pion reads a relayed address ends by deleting whatever
-// allocation its 5-tuple has by then, and that may be the client's next one.
+// a gate may serve several addresses, and a client two of them from one of its
+// own.
 func (g *gate) LocalAddr() net.Addr { return g.tuple }
 
 // tupleOf makes an address out of an allocation's number.

@@ -3,16 +3,15 @@ package turn
 import "net/netip"
 
 // grant is what one allocation has of the quotas. All methods may be called
-// concurrently; spend takes no lock.
+// concurrently; spend takes a lock when a quota period begins, and none otherwise.
 type grant struct {
 	quotas   *quotas
 	user     string
 	source   netip.Addr
 	accounts [3]*account // of the user, the source and everybody
 
-	own    meter
-	meters [4]*meter // those with a limit, the first metered of them
-	// metered is 0 when nothing is limited: then spend is one comparison.
+	own     meter
+	meters  [4]*meter // those with a limit, the first metered of them
 	metered int
 
 	// Under quotas.mu.
@@ -32,19 +31,10 @@ func (g *grant) meter(m *meter) {
 func (g *grant) limited() bool { return g.metered > 0 }
 
 // spend says whether so many bytes of payload may be relayed now, in either
-// direction, and counts them if so. now is of quotas.clock; a caller that has
-// several packets at hand may ask with one time. A packet between two callers
-// is asked about for both.
+// direction, and counts them if so; if not, nothing has changed. now is of
+// quotas.clock; a caller that has several packets at hand may ask with one time.
+// A packet between two callers is asked about for both.
 func (g *grant) spend(bytes int, now int64) (dropReason, bool) {
-	if g.metered == 0 {
-		return 0, true
-	}
-	return g.charge(bytes, now)
-}
-
-// charge is spend with something to ask. A packet that one meter refuses is
-// taken back from those before.
-func (g *grant) charge(bytes int, now int64) (dropReason, bool) {
 	for i, m := range g.meters[:g.metered] {
 		if reason, ok := m.take(bytes, now); !ok {
 			for _, before := range g.meters[:i] {
@@ -54,6 +44,13 @@ func (g *grant) charge(bytes int, now int64) (dropReason, bool) {
 		}
 	}
 	return 0, true
+}
+
+// giveBack undoes spend for payload that was not relayed after all.
+func (g *grant) giveBack(bytes int) {
+	for _, m := range g.meters[:g.metered] {
+		m.giveBack(bytes)
+	}
 }
 
 // holdPermissions takes note that the allocation is to have so many

@@ -3,6 +3,7 @@ package turn_test
 import (
 	"context"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -77,6 +78,24 @@ func TestConnectionEndsAllocation(t *testing.T) {
 	c.Conn().Close()
 	turntest.Until(t, "no allocation", func() bool { return len(server.Allocations()) == 0 })
 	want(t, "closed", server.Stats().Closed["client"], 1)
+}
+
+// An allocation that has nothing to do holds no goroutine, whose stack would be
+// most of its memory.
+func TestIdleAllocationsHaveNoGoroutines(t *testing.T) {
+	const n = 50
+	server := turntest.Start(t)
+	turntest.Dial(t, "udp", turntest.Addr(server)).Allocate()
+	before := runtime.NumGoroutine()
+	for range n {
+		turntest.Dial(t, "udp", turntest.Addr(server)).Allocate()
+	}
+	turntest.Until(t, "no goroutines more", func() bool { return runtime.NumGoroutine() < before+n/10 })
+	want(t, "allocations", server.Stats().Allocations, n+1)
+	for _, a := range server.Allocations() {
+		want(t, "ended", server.End(a.ID), true)
+	}
+	want(t, "allocations", server.Stats().Allocations, 0)
 }
 
 // A full life again and again leaves nothing behind.

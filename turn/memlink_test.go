@@ -87,3 +87,11 @@ func (s *Server) newBatch() *udpio.Batch {
 }
 
 var allocateUDP = stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}
+
+// peerAddress writes XOR-PEER-ADDRESS.
+type peerAddress netip.AddrPort
+
+func (p peerAddress) AddTo(m *stun.Message) error {
+	addr := netip.AddrPort(p)
+	return stun.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}.AddToAs(m, stun.AttrXORPeerAddress)
+}

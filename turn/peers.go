@@ -11,7 +11,7 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// Lifetimes of RFC 8656. pion has the same ones for permissions and channels.
+// Lifetimes of RFC 8656.
 const (
 	permissionLifetime = 5 * time.Minute  // §9
 	channelLifetime    = 10 * time.Minute // §12

@@ -11,14 +11,15 @@ import (
 )
 
 // The data plane: what happens to each packet between a client and a peer. The
-// loops call it, and the readers of stream connections; it takes no lock and
-// allocates nothing.
+// loops call it, and the readers of stream connections. It allocates nothing,
+// and the one lock that a packet may meet is that of the queue of a stream
+// connection.
 
 // toPeer takes data for a peer. last is where the verdict on that peer is kept;
-// whole forbids to send it in fragments.
+// whole forbids to send it in fragments (RFC 8656 §14).
 func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, payload []byte, tos uint8, whole bool) {
 	v := a.server.policy.judge(a.user, peer, last)
-	if v.inside && !v.refused {
+	if v.is(isInside) && !v.is(isRefused) {
 		if other := a.server.registry.relayed.find(peer); other != nil {
 			a.toCaller(b, other, payload, tos)
 			return
@@ -26,15 +27,13 @@ func (a *allocation) toPeer(b *udpio.Batch, peer netip.AddrPort, last *reach, pa
 	}
 	r := a.relayFor(peer.Addr())
 	switch {
-	case v.refused || !v.allowed || peer.Port() == 0:
+	case v.is(isRefused) || !v.is(isAllowed) || peer.Port() == 0:
 		a.server.drop(dropPeerDenied)
 	case r == nil:
 		a.server.drop(dropNoFamily)
 	case !a.spend(b, len(payload)):
-	case whole:
-		a.sendWhole(r, peer, payload)
 	default:
-		b.Send(r.socket, udpio.Packet{To: peer, TOS: tos, Payload: payload, Meters: [2]*udpio.Meter{&a.toPeers}})
+		b.Send(r.socket, udpio.Packet{To: peer, TOS: tos, Payload: payload, Whole: whole, Meters: [2]*udpio.Meter{&a.toPeers}})
 	}
 }
 
@@ -47,47 +46,51 @@ func (a *allocation) toCaller(b *udpio.Batch, other *relay, payload []byte, tos 
 		a.server.drop(dropNoFamily)
 		return
 	}
-	if !a.spend(b, len(payload)) {
+	if !other.allocation.admits(b, from.relayed) || !a.spend(b, len(payload)) {
 		return
 	}
-	other.allocation.fromPeer(b, delivery{
+	if !other.allocation.spend(b, len(payload)) {
+		a.toPeers.Lose(len(payload))
+		return
+	}
+	other.allocation.toLink(b, delivery{
 		peer: from.relayed, payload: payload, tos: tos,
 		meters: [2]*udpio.Meter{&a.toPeers, &other.allocation.toClient},
 	})
 }
 
-// sendWhole sends with the Don't Fragment bit (RFC 8656 §14.8).
-func (a *allocation) sendWhole(r *relay, peer netip.AddrPort, payload []byte) {
-	if r.socket.WriteWhole(payload, peer) != nil {
-		a.server.drop(dropSendFailed)
-		return
+// fromPeer takes data of a peer to the client.
+func (a *allocation) fromPeer(b *udpio.Batch, d delivery) {
+	if a.admits(b, d.peer) && a.spend(b, len(d.payload)) {
+		a.toLink(b, d)
 	}
-	a.toPeers.Add(1, len(payload))
 }
 
-// fromPeer takes data of a peer to the client, on the channel that is bound to
-// the peer or else in a Data indication (RFC 8656 §11.3, §12.7).
-func (a *allocation) fromPeer(b *udpio.Batch, d delivery) {
-	p, _ := a.permissionFor(d.peer.Addr())
-	now := a.clock.at(b.Now())
-	if p == nil || now >= p.until.Load() {
+// admits says whether a peer may send to the client, or counts a drop.
+func (a *allocation) admits(b *udpio.Batch, peer netip.AddrPort) bool {
+	p, _ := a.permissionFor(peer.Addr())
+	if p == nil || a.clock.at(b.Now()) >= p.until.Load() {
 		a.server.drop(dropNoPermission)
-		return
+		return false
 	}
-	if !a.server.policy.allows(a.user, d.peer, &p.reach) {
+	if !a.server.policy.allows(a.user, peer, &p.reach) {
 		a.server.drop(dropPeerDenied)
-		return
+		return false
 	}
-	if !a.spend(b, len(d.payload)) {
-		return
-	}
-	if c, _ := a.channelByPeer(d.peer); c != nil && now < c.until.Load() {
+	return true
+}
+
+// toLink sends data of a peer to the client, on the channel that is bound to
+// the peer or else in a Data indication (RFC 8656 §11.3, §12.7).
+func (a *allocation) toLink(b *udpio.Batch, d delivery) {
+	if c, _ := a.channelByPeer(d.peer); c != nil && a.clock.at(b.Now()) < c.until.Load() {
 		d.channel = c.number
 	}
 	a.link.deliver(b, a.client, d)
 }
 
-// spend takes payload from the quotas, or counts a drop.
+// spend takes payload from the quotas, or counts a drop. What is not sent after
+// all comes back by the meter that would have counted it.
 func (a *allocation) spend(b *udpio.Batch, bytes int) bool {
 	if !a.grant.limited() {
 		return true

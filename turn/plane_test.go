@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"testing"
@@ -18,18 +19,19 @@ type wire struct {
 	link   *udpLink
 	a      *allocation
 	peer   netip.AddrPort
+	sink   *net.UDPConn // of peer; nobody reads it
 	batch  *udpio.Batch
 }
 
-func newWire(t testing.TB) *wire {
+func newWire(t testing.TB, change ...func(*Config)) *wire {
 	t.Helper()
-	s := newMemServer(t)
-	sink, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}) // nobody reads it
+	s := newMemServer(t, change...)
+	sink, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sink.Close() })
-	w := &wire{server: s, link: s.services[0].udp[0], peer: addrPortOf(sink.LocalAddr()), batch: s.newBatch()}
+	w := &wire{server: s, link: s.services[0].udp[0], peer: addrPortOf(sink.LocalAddr()), sink: sink, batch: s.newBatch()}
 	w.a = w.allocate(t, netip.AddrPortFrom(loopback, 9)) // the discard port
 	w.a.bind(minChannel, w.peer)
 	return w
@@ -37,8 +39,15 @@ func newWire(t testing.TB) *wire {
 
 func (w *wire) allocate(t testing.TB, client netip.AddrPort) *allocation {
 	t.Helper()
+	return w.allocateBy(t, w.link, client)
+}
+
+// allocateBy makes an allocation of a client of any link, who is a user of its
+// own.
+func (w *wire) allocateBy(t testing.TB, l link, client netip.AddrPort) *allocation {
+	t.Helper()
 	g := w.link.gate
-	g.request = request{link: w.link, from: client, user: client.String(), identity: &identity{user: client.String()}}
+	g.request = request{link: l, from: client, user: client.String(), identity: &identity{user: client.String()}}
 	if code := g.prepare(wanted{addr: loopback}); code != 0 {
 		t.Fatalf("prepare: %d", code)
 	}
@@ -55,15 +64,18 @@ func (w *wire) messages() map[string]udpio.Datagram {
 	channel := append([]byte{0x40, 0, 1200 >> 8, 1200 & 0xFF}, payload...)
 	send := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
 		peerAddress(w.peer), stun.RawAttribute{Type: stun.AttrData, Value: payload}).Raw
+	whole := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
+		peerAddress(w.peer), stun.RawAttribute{Type: stun.AttrData, Value: payload}, stun.RawAttribute{Type: stun.AttrDontFragment}).Raw
 	return map[string]udpio.Datagram{
-		"channel": {From: w.a.client, Data: channel, TOS: 0xB8}, "send": {From: w.a.client, Data: send},
+		"send, whole": {From: w.a.client, Data: whole},
+		"channel":     {From: w.a.client, Data: channel, TOS: 0xB8}, "send": {From: w.a.client, Data: send},
 		"to client": {From: w.peer, Data: payload}, "to client, indication": {From: netip.AddrPortFrom(loopback, 10), Data: payload},
 	}
 }
 
 // receive gives a message to whom it is for.
 func (w *wire) receive(name string, d udpio.Datagram) {
-	if name == "channel" || name == "send" {
+	if d.From == w.a.client {
 		w.link.Receive(w.batch, d)
 	} else {
 		w.a.relays[0].Receive(w.batch, d)
@@ -100,6 +112,35 @@ func TestNoAllocations(t *testing.T) {
 		if now.ToPeers.Packets+now.ToClients.Packets < relayed.ToPeers.Packets+relayed.ToClients.Packets+100*64 {
 			t.Errorf("%s: nothing was relayed: %v", name, now.Dropped)
 		}
+	}
+}
+
+// What must not be fragmented keeps its place among the packets before and after
+// it, which wait to be sent together.
+func TestWholeKeepsItsPlace(t *testing.T) {
+	w := newWire(t)
+	for i := range byte(9) {
+		if i%3 == 1 {
+			w.receive("send", udpio.Datagram{From: w.a.client, Data: stun.MustBuild(stun.TransactionID,
+				stun.NewType(stun.MethodSend, stun.ClassIndication), peerAddress(w.peer),
+				stun.RawAttribute{Type: stun.AttrData, Value: []byte{i}}, stun.RawAttribute{Type: stun.AttrDontFragment}).Raw})
+		} else {
+			w.receive("channel", udpio.Datagram{From: w.a.client, Data: []byte{0x40, 0, 0, 1, i, 0, 0, 0}})
+		}
+	}
+	w.batch.Flush()
+	var got []byte
+	_ = w.sink.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for p := make([]byte, 100); len(got) < 9; got = append(got, p[0]) {
+		if n, err := w.sink.Read(p); err != nil || n != 1 {
+			t.Fatalf("after %v: %d bytes, %v", got, n, err)
+		}
+	}
+	if want := []byte{0, 1, 2, 3, 4, 5, 6, 7, 8}; !bytes.Equal(got, want) {
+		t.Errorf("the peer got %v, want %v", got, want)
+	}
+	if n := w.a.toPeers.Packets(); n != 9 {
+		t.Errorf("%d packets counted, want 9", n)
 	}
 }
 

@@ -62,8 +62,9 @@ func within(inner, outer netip.Prefix) bool {
 //
 // An address with an IPv4 address in it must pass 1, 2 and 4 as both. An entry
 // with ports or users counts for those alone. All methods may be called
-// concurrently; those that ask take no lock but that of relayedAddrs, for an
-// address that nothing has been said about since the last change.
+// concurrently; those that ask about a packet take no lock but that of
+// relayedAddrs, for an address that nothing has been said about since the last
+// change.
 type policy struct {
 	relayed relayedAddrs
 
@@ -132,40 +133,72 @@ func (p *policy) site() *site { return p.book.Load().site }
 
 // reach remembers what the policy has said about a peer. It is kept with the
 // permission or the channel of that peer. Any goroutine may use it.
-type reach struct{ last atomic.Pointer[verdict] }
+type reach struct {
+	// last is a verdict in one word, so that to remember another costs no memory
+	// when the ports of a peer take turns: the generation above the port above
+	// verdictBits of flags. 0 is none.
+	last atomic.Uint64
+}
 
-// verdict is what a policy says about an address, good for one generation.
-type verdict struct {
-	generation uint64
-	port       uint16 // what it is about; 0: every port
-	refused    bool
-	allowed    bool
-	// inside says that it may be a relayed address of this box, which depends
+// verdict is what a policy says about an address.
+type verdict uint64
+
+const (
+	judged    verdict = 1 << iota
+	onePort           // it is about the port that it names and not about every port
+	isRefused         // by steps 1 and 2
+	isAllowed         // by steps 4 to 6
+	// isInside says that it may be a relayed address of this box, which depends
 	// on the port and on who is there at the moment.
-	inside bool
+	isInside
+
+	verdictBits    = 5
+	generationFrom = 16 + verdictBits // which leaves enough for 500 changes a second, for 500 years
+)
+
+func (v verdict) is(flag verdict) bool { return v&flag != 0 }
+
+// set is v with a flag, if it applies.
+func (v verdict) set(flag verdict, applies bool) verdict {
+	if applies {
+		return v | flag
+	}
+	return v
+}
+
+// about says whether v was said by that generation of the rules and holds for
+// a port.
+func (v verdict) about(generation uint64, port uint16) bool {
+	return v.is(judged) && uint64(v)>>generationFrom == generation &&
+		(!v.is(onePort) || uint16(v>>verdictBits) == port)
 }
 
 // judge returns the verdict on a canonical address for user, the one that r
 // remembers if nothing has changed.
-func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
+func (p *policy) judge(user string, peer netip.AddrPort, r *reach) verdict {
 	b := p.book.Load()
-	if v := r.last.Load(); v != nil && v.generation == b.generation && (v.port == 0 || v.port == peer.Port()) {
+	if v := verdict(r.last.Load()); v.about(b.generation, peer.Port()) {
 		return v
 	}
+	v := b.judge(p.relayed, user, peer) | judged | verdict(b.generation<<generationFrom)
+	r.last.Store(uint64(v))
+	return v
+}
+
+func (b *rulebook) judge(relayed relayedAddrs, user string, peer netip.AddrPort) verdict {
 	addr := peer.Addr()
-	v := &verdict{generation: b.generation, inside: b.isOwn(addr) || addr.IsLoopback() || p.relayed.hasRelayed(addr)}
+	v := verdict(0).set(isInside, b.isOwn(addr) || addr.IsLoopback() || relayed.hasRelayed(addr))
 	refusesSome, allowsSome := b.refuses(user, addr, somePort), b.allowsHost(user, addr, somePort)
 	switch {
 	case b.refuses(user, addr, everyPort):
-		v.refused = true
+		return v | isRefused
 	case !refusesSome && b.allowsHost(user, addr, everyPort):
-		v.allowed = true
+		return v | isAllowed
 	case refusesSome || allowsSome:
-		v.port = peer.Port()
-		v.refused = b.refuses(user, addr, portsAsked(v.port))
-		v.allowed = b.allowsHost(user, addr, portsAsked(v.port))
+		at := portsAsked(peer.Port())
+		v |= onePort | verdict(peer.Port())<<verdictBits
+		return v.set(isRefused, b.refuses(user, addr, at)).set(isAllowed, b.allowsHost(user, addr, at))
 	}
-	r.last.Store(v)
 	return v
 }
 
@@ -173,7 +206,7 @@ func (p *policy) judge(user string, peer netip.AddrPort, r *reach) *verdict {
 // port, and the networks and rules may have changed.
 func (p *policy) allows(user string, peer netip.AddrPort, r *reach) bool {
 	v := p.judge(user, peer, r)
-	return peer.Port() != 0 && !v.refused && (v.allowed || v.inside && p.relayed.isRelayed(peer))
+	return peer.Port() != 0 && !v.is(isRefused) && (v.is(isAllowed) || v.is(isInside) && p.relayed.isRelayed(peer))
 }
 
 // mayReach says whether user may exchange datagrams with peer.

@@ -207,7 +207,7 @@ func TestCallerOnGoneAddress(t *testing.T) {
 		if got := p.allows("cam-7", addr, &last); got != want {
 			t.Errorf("%s: allowed %v, want %v", peer, got, want)
 		}
-		if got := p.judge("cam-7", addr, &last).inside; got != (addr.Addr().String() == "192.168.1.5") {
+		if got := p.judge("cam-7", addr, &last).is(isInside); got != (addr.Addr().String() == "192.168.1.5") {
 			t.Errorf("%s: inside %v", peer, got)
 		}
 	}

@@ -45,6 +45,7 @@ type request struct {
 	lifetime   time.Duration
 	peers      []netip.AddrPort
 	channel    uint16
+	forgets    bool        // it is the gate's own, see forget
 	only       *relay      // what a Refresh is to end, if not the whole allocation
 	because    stun.Setter // the ERROR-CODE of a refusal, where it is not the code's own; or nil
 }
@@ -65,22 +66,35 @@ func (g *gate) admitRequest() {
 		g.refuse(code)
 		return
 	}
-	if g.request.only != nil {
-		g.endRelay()
-		return
-	}
-	g.request.state = requestReady
+	g.carryOut()
 }
 
-// endRelay ends one of the two relayed addresses of an allocation, of which
-// pion knows nothing (RFC 8656 §8.2).
-func (g *gate) endRelay() {
+// carryOut does what the request at hand asks for, or leaves it for pion. The
+// bindings are in place before the client knows of them, or its first packets
+// would be lost. pion knows nothing of permissions and channels, nor of the
+// second relayed address of an allocation: data passes it by.
+func (g *gate) carryOut() {
 	r := &g.request
-	r.only.end()
-	g.send([]stun.Setter{
-		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassSuccessResponse),
-		lifetimeAttribute(0), stun.MessageIntegrity(r.key),
-	})
+	switch {
+	case r.only != nil: // RFC 8656 §8.2
+		r.only.end()
+		g.succeed(lifetimeAttribute(0))
+	case r.method == stun.MethodCreatePermission:
+		r.allocation.permit(r.peers)
+		g.succeed()
+	case r.method == stun.MethodChannelBind:
+		r.allocation.bind(r.channel, r.peers[0])
+		g.succeed()
+	default:
+		r.state = requestReady
+	}
+}
+
+// succeed answers the request at hand.
+func (g *gate) succeed(attributes ...stun.Setter) {
+	r := &g.request
+	setters := []stun.Setter{stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassSuccessResponse)}
+	g.send(append(append(setters, attributes...), stun.MessageIntegrity(r.key)))
 }
 
 // check holds an authenticated request against the RFC, the policy and the

@@ -207,12 +207,32 @@ func TestGeneration(t *testing.T) {
 
 func TestVerdictAllocatesNothing(t *testing.T) {
 	p := factoryBox(rules("10.77.0.0/16 port 554 user cam-*"), rules("10.78.0.0/16 port 22"))
-	for _, peer := range []netip.AddrPort{
-		netip.MustParseAddrPort("192.168.1.77:5000"), netip.MustParseAddrPort("192.168.1.5:50000"), netip.MustParseAddrPort("10.77.0.1:554"),
-	} {
-		var last reach
-		if n := testing.AllocsPerRun(100, func() { p.allows("cam-7", peer, &last) }); n != 0 {
-			t.Errorf("%v: %v allocations a packet", peer, n)
+	for _, ports := range [][]uint16{{5000}, {554}, {22}, {554, 555, 556}, {22, 23, 0}} { // a camera sends from several
+		for _, addr := range []string{"192.168.1.77", "192.168.1.5", "10.77.0.1", "10.78.0.1"} {
+			var last reach
+			if n := testing.AllocsPerRun(100, func() {
+				for _, port := range ports {
+					p.allows("cam-7", netip.AddrPortFrom(netip.MustParseAddr(addr), port), &last)
+				}
+			}); n != 0 {
+				t.Errorf("%s, ports %v: %v allocations", addr, ports, n)
+			}
+		}
+	}
+}
+
+// What was said of one port is not taken for what holds at another, least of
+// all of port 0, which no datagram has but a Send indication may name.
+func TestVerdictIsOfOnePort(t *testing.T) {
+	p := factoryBox(nil, rules("192.168.1.77/32 port 22"))
+	var last reach
+	for _, test := range []struct {
+		port uint16
+		want bool
+	}{{0, false}, {22, false}, {23, true}, {22, false}, {0, false}, {23, true}, {0, false}, {22, false}} {
+		peer := netip.AddrPortFrom(netip.MustParseAddr("192.168.1.77"), test.port)
+		if got := p.allows("cam-7", peer, &last); got != test.want {
+			t.Errorf("port %d: %v, want %v", test.port, got, test.want)
 		}
 	}
 }

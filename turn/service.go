@@ -29,7 +29,8 @@ type service struct {
 type entry struct {
 	listenAddr
 	secure bool
-	warned map[netip.Addr]bool // addresses that could not be bound, until they can
+	// faults are the addresses that could not be bound and why, as it was logged.
+	faults map[netip.Addr]string
 }
 
 // openServices binds every entry of the configuration for the first time. An
@@ -58,36 +59,36 @@ func (s *Server) openEntry(text string, secure bool, at *site) error {
 	if err != nil {
 		return err
 	}
-	e := &entry{listenAddr: parsed, secure: secure, warned: map[netip.Addr]bool{}}
+	e := &entry{listenAddr: parsed, secure: secure}
 	s.entries = append(s.entries, e)
-	opened, err := s.openMissing(e, at)
-	if err != nil && (!e.wildcard() || isAddrInUse(err) || len(opened) == 0) {
-		return err
+	opened, faults := s.openMissing(e, at)
+	for _, err := range faults {
+		if !e.wildcard() || isAddrInUse(err) || len(opened) == 0 {
+			return err
+		}
 	}
 	return nil
 }
 
 // openMissing binds the addresses of an entry that are not served yet. It
-// returns those it has bound and the last fault, and stops at a port that is
-// in use.
-func (s *Server) openMissing(e *entry, at *site) (opened []*service, lastErr error) {
+// returns those it has bound and what was wrong with others, which it logs when
+// it is new.
+func (s *Server) openMissing(e *entry, at *site) (opened []*service, faults []error) {
+	before := e.faults
+	e.faults = map[netip.Addr]string{}
 	for _, addr := range e.expand(at) {
 		if s.serves(netip.AddrPortFrom(addr, e.port)) {
 			continue
 		}
 		one, err := s.open(netip.AddrPortFrom(addr, e.port), e.secure)
 		if err != nil {
-			lastErr = err
-			if !e.warned[addr] {
+			faults = append(faults, err)
+			e.faults[addr] = err.Error()
+			if before[addr] != err.Error() {
 				s.log.Warn("address not served", "component", "turn", "err", err)
-				e.warned[addr] = true
-			}
-			if isAddrInUse(err) {
-				return opened, err
 			}
 			continue
 		}
-		delete(e.warned, addr)
 		one.pins = !e.wildcard()
 		e.port = one.at.Port() // port 0 becomes one port for every address
 		s.mu.Lock()
@@ -95,7 +96,7 @@ func (s *Server) openMissing(e *entry, at *site) (opened []*service, lastErr err
 		s.mu.Unlock()
 		opened = append(opened, one)
 	}
-	return opened, lastErr
+	return opened, faults
 }
 
 func (s *Server) serves(at netip.AddrPort) bool {
@@ -167,12 +168,12 @@ func (x *service) close() {
 
 // follow brings the services in step with the addresses that the box has now.
 // It returns the new ones, which the caller serves, and whether some address
-// could not be bound yet: one is not usable for a moment after it has appeared.
-func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool) {
+// could not be bound: one is not usable for a moment after it has appeared.
+func (s *Server) follow(at *site, now time.Time) (opened []*service, failed bool) {
 	for _, e := range s.entries {
-		more, err := s.openMissing(e, at)
+		more, faults := s.openMissing(e, at)
 		opened = append(opened, more...)
-		again = again || err != nil
+		failed = failed || len(faults) > 0
 	}
 	for _, x := range s.giveUp(at, now) {
 		s.log.Info("address no longer served", "component", "turn", "conn", x.at)
@@ -180,7 +181,7 @@ func (s *Server) follow(at *site, now time.Time) (opened []*service, again bool)
 		s.ports.leave(x.at.Addr()) // first, so that none is claimed after
 		s.endOn(x.at.Addr())
 	}
-	return opened, again
+	return opened, failed
 }
 
 // giveUp takes out the services whose address has been gone for too long. The
@@ -209,15 +210,8 @@ func (s *Server) giveUp(at *site, now time.Time) (expired []*service) {
 // the allocations that have no other.
 func (s *Server) endOn(addr netip.Addr) {
 	for _, a := range s.registry.live() {
-		left := false
-		for _, r := range a.relays {
-			if r != nil && r.local.Addr() == addr {
-				r.end()
-			}
-			left = left || r != nil && !r.socket.Closed()
-		}
-		if !left {
-			a.gate.end(a, false)
+		if slices.ContainsFunc(a.relays[:], func(r *relay) bool { return r != nil && r.local.Addr() == addr }) {
+			a.gate.endOn(addr, a)
 		}
 	}
 }

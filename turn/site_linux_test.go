@@ -217,3 +217,39 @@ func TestOnlyTheClientsPort(t *testing.T) {
 		})
 	}
 }
+
+// What is larger than the path to the peer takes goes out in fragments, unless
+// the client forbids it (RFC 8656 §14).
+func TestDontFragment(t *testing.T) {
+	lab := netlab.New(t, "box", "tablet", "robot")
+	box, robot := lab.Host("box"), lab.Host("robot")
+	startBox(t, box, turn.Default())
+	for i, addr := range []func(*netlab.Host) netip.Addr{(*netlab.Host).IPv4, (*netlab.Host).IPv6} {
+		conn, err := robot.ListenPacket("udp", netip.AddrPortFrom(addr(robot), 5000).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		peer := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+		c := dialFrom(t, lab.Host("tablet"), "udp", netip.AddrPortFrom(addr(box), 3478).String())
+		c.Allocate(raw(stun.AttrRequestedAddressFamily, byte(i+1), 0, 0, 0))
+		want(t, "permission", c.Permit(peer), 0)
+		for _, size := range []int{1300, 1800, 1301, 1801, 7} { // the network takes 1500 bytes
+			var forbid []stun.Setter
+			if size%2 == 0 {
+				forbid = []stun.Setter{raw(stun.AttrDontFragment)}
+			}
+			c.Write(stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
+				turntest.Peer(peer), raw(stun.AttrData, make([]byte, size)...)}, forbid...)...).Raw)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		p := make([]byte, 2048)
+		for _, size := range []int{1300, 1301, 1801, 7} {
+			n, _, err := conn.ReadFrom(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "bytes at the robot", n, size)
+		}
+	}
+}

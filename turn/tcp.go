@@ -215,6 +215,9 @@ func (l *tcpLink) deliver(_ *udpio.Batch, _ netip.AddrPort, d delivery) {
 	var header [dataHeader6]byte
 	if !l.queue.push(d.appendHeader(header[:0]), d.payload, -len(d.payload)&3, l.room()) {
 		l.server.drop(dropQueueFull)
+		for _, m := range d.meters {
+			m.Lose(len(d.payload))
+		}
 		return
 	}
 	for _, m := range d.meters {

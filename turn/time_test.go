@@ -171,7 +171,7 @@ func TestUnansweredRefresh(t *testing.T) {
 	inMemory(t, func(t *testing.T, r *memRelay) {
 		r.want("allocate", r.allocate(), 0)
 		a := r.link.current
-		_ = a.conn.Close()
+		r.gate.end(a, false) // and pion forgets it
 		synctest.Wait()
 		r.link.current = a // as if it had ended after the check
 		r.want("refresh", r.request(stun.MethodRefresh), 437)

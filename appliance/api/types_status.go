@@ -32,6 +32,7 @@ type Status struct {
 	Discovery DiscoveryStatus `json:"discovery"`
 	Store     StoreStatus     `json:"store"`
 	Config    ConfigStatus    `json:"config"`
+	Upstream  UpstreamStatus  `json:"upstream"`
 	Parts     []Part          `json:"parts"`
 }
 
@@ -130,6 +131,41 @@ type StoreStatus struct {
 	Recovery string `json:"recovery,omitempty"`
 	// LastBackup is missing before the first scheduled backup.
 	LastBackup *time.Time `json:"last_backup,omitempty"`
+}
+
+// UpstreamStatus is the box's link to the cloud.
+type UpstreamStatus struct {
+	// Joined is true once `signalbox join` has made the box one of a site.
+	Joined bool   `json:"joined"`
+	Site   string `json:"site,omitempty"`
+	// URL is the address that is in use, or is tried.
+	URL       string `json:"url,omitempty"`
+	Connected bool   `json:"connected"`
+	// Way is websocket, or post where no WebSocket comes through.
+	Way string `json:"way,omitempty"`
+	// Since is since when it is connected, or is not.
+	Since *time.Time `json:"since,omitempty"`
+	// QueueFrames is how many reports the cloud does not have yet.
+	QueueFrames uint64 `json:"queue_frames"`
+	// QueueBytes is what all that are kept take on disk, of QueueMaxBytes.
+	QueueBytes    int64 `json:"queue_bytes"`
+	QueueMaxBytes int64 `json:"queue_max_bytes"`
+	// Newest numbers the newest report, Applied the newest that the cloud has.
+	Newest        uint64 `json:"newest"`
+	Applied       uint64 `json:"applied"`
+	SentBytes     uint64 `json:"sent_bytes"`
+	ReceivedBytes uint64 `json:"received_bytes"`
+	// Level is how much leaves the site: minimal, default or named.
+	Level string `json:"level"`
+	// Policy is the revision of the cloud's policy in force, 0 for none, and
+	// PolicyFault why a newer one is not.
+	Policy      uint64 `json:"policy"`
+	PolicyFault string `json:"policy_fault,omitempty"`
+	// CertificateEnd is when the box's certificate ends; it is renewed before.
+	CertificateEnd *time.Time `json:"certificate_end,omitempty"`
+	// Fault says what is wrong and what to do.
+	Fault   string     `json:"fault,omitempty"`
+	FaultAt *time.Time `json:"fault_at,omitempty"`
 }
 
 // Part is the health of one part of the box.

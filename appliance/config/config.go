@@ -19,6 +19,7 @@ import (
 	"signalbox/appliance/store"
 	"signalbox/appliance/trust"
 	"signalbox/discovery"
+	"signalbox/sync/upstream"
 	"signalbox/turn"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	Turn      turn.Config      `toml:"turn"`
 	Discovery discovery.Config `toml:"discovery"`
 	Store     store.Config     `toml:"store"`
+	Upstream  upstream.Config  `toml:"upstream"`
 	Log       Log              `toml:"log"`
 
 	// Version is the running program's; set by main.
@@ -110,6 +112,7 @@ func Default() Config {
 		Turn:      turn.Default(),
 		Discovery: discovery.Default(),
 		Store:     store.Default(),
+		Upstream:  upstream.Default(),
 		Log:       Log{Format: FormatText},
 	}
 }

@@ -111,6 +111,14 @@ var docs = map[string]string{
 	"store.backup_every": "Time between two backups to DIR. None is made while nothing changes.",
 	"store.backup_keep":  "Backups that are kept.",
 
+	"upstream":              "The link to the cloud, for a box that `signalbox join` has made one of a site.",
+	"upstream.url":          "Addresses of the cloud, tried in their order. Empty: the one that `signalbox join` was given.",
+	"upstream.ca":           "PEM file with authorities that may vouch for the cloud's address on top of those known, for a proxy that looks into TLS.",
+	"upstream.level":        "How much leaves the site. \"minimal\": totals and states of the box. \"default\": and each room, under an id that\nonly the site can tell. \"named\": rooms and the box by their names. Never what callers say to each other.",
+	"upstream.frame_every":  "How often a box in use reports. An idle one takes five minutes; an alert is reported at once.",
+	"upstream.uplink_rate":  "The most the box sends to the cloud: \"256kbit/s\". 0 is no limit.",
+	"upstream.outbox_bytes": "The most that reports take on disk while the cloud is away. Old minutes become hours when it fills, and hours days.",
+
 	"log":        "The log goes to standard error.",
 	"log.level":  "debug, info, warn or error.",
 	"log.format": "\"text\" for people, \"json\" for programs.",

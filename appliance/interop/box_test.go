@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +36,7 @@ type box struct {
 	data   string       // its data folder
 	config string       // its configuration file
 	listen []string     // flags that say where; the bound ports from the second start on
+	other  []string     // another program than the one for this machine, with what runs it
 
 	ready  readyLine
 	log    *output // what it has printed on standard error, over all its starts
@@ -80,6 +82,9 @@ func (b *box) launch(flags ...string) {
 	b.t.Helper()
 	args := append([]string{"serve", "--data", b.data, "--ready-json"}, b.listen...)
 	b.cmd = command(b.on, b.config, append(args, flags...)...)
+	if b.other != nil {
+		b.cmd.Path, b.cmd.Args = b.other[0], append(slices.Clone(b.other), b.cmd.Args[1:]...)
+	}
 	b.cmd.Stderr = b.log
 	stdout, err := b.cmd.StdoutPipe()
 	if err != nil {

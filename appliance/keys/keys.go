@@ -18,6 +18,7 @@ const (
 	nameRelay      = "turn/relay"
 	nameOlderRelay = "turn/relay/older"
 	nameResume     = "signaling/resume"
+	nameSite       = "upstream/site"
 )
 
 // Store keeps a secret under a name; it makes it first if there is none.
@@ -39,6 +40,10 @@ func Relay(ctx context.Context, s Store) ([]byte, error) { return secret(ctx, s,
 
 // Resume is the secret that signs the tokens by which sessions resume.
 func Resume(ctx context.Context, s Store) ([]byte, error) { return secret(ctx, s, nameResume) }
+
+// Site is the secret that turns names of rooms and devices into ids for the
+// cloud. It never leaves the box.
+func Site(ctx context.Context, s Store) ([]byte, error) { return secret(ctx, s, nameSite) }
 
 // secretBytes is the size of a secret, that of the hashes it is used with.
 const secretBytes = 32

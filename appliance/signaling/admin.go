@@ -33,6 +33,7 @@ func (s *Server) CreateRoom(ctx context.Context, info room.Info) (room.View, err
 		s.roomsMu.Unlock()
 		return view, err
 	}
+	s.count(&s.roomsCreated)
 	put := s.entryOf(info.Name)
 	s.roomsMu.Unlock()
 	return view, put(ctx)
@@ -83,6 +84,7 @@ func (s *Server) DeleteRoom(ctx context.Context, name string) error {
 			s.roomsMu.Unlock()
 			return err
 		}
+		s.count(&s.roomsClosed)
 	}
 	s.roomsMu.Unlock()
 	out.flush()

@@ -47,6 +47,7 @@ type Config struct {
 	Box       string                                       `toml:"-"` // box id, the origin of room changes
 	Epoch     uint64                                       `toml:"-"` // counts the box's starts
 	Limits    room.Limits                                  `toml:"-"`
+	Observer  Observer                                     `toml:"-"` // nil: nobody
 	Logger    *slog.Logger                                 `toml:"-"`
 }
 
@@ -69,6 +70,28 @@ type RoomStore interface {
 	Rooms() ([]room.Entry, room.Vector, error)
 	PutRoom(ctx context.Context, e room.Entry, v room.Vector) error
 }
+
+// Observer is told how clients fare. Both methods are called under locks of the
+// server, from many goroutines: they must be quick and call nothing of it.
+type Observer interface {
+	Took(stage Stage, took time.Duration)
+	Seen(subject string) // a session of the subject has got a socket
+}
+
+// Stage is a part of a client's way to a call.
+type Stage uint8
+
+const (
+	StageJoin      Stage = iota // from hello to the first room of a socket
+	StageAnswer                 // from an offer passed on to its answer passed on
+	StageRoundTrip              // from a ping of the box to its pong
+)
+
+// nobody is the observer of a server without one.
+type nobody struct{}
+
+func (nobody) Took(Stage, time.Duration) {}
+func (nobody) Seen(string)               {}
 
 // DefaultConfig is the section with nothing set.
 func DefaultConfig() Config {

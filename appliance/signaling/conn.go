@@ -40,7 +40,8 @@ type Conn struct {
 	reason    string // why it ended, for the log
 	heard     time.Time
 	pinged    time.Time
-	token     uint64 // counter of the resume token its welcome carried
+	greeted   time.Time // hello, until it has joined a room
+	token     uint64    // counter of the resume token its welcome carried
 
 	// Of the goroutine that writes.
 	out      []byte

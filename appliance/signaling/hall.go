@@ -115,6 +115,7 @@ func (s *Server) closeEmpty(name string) {
 	info, _, ok := s.state.Info(name)
 	if ok && !info.Pinned {
 		if err := s.state.Delete(name); err == nil {
+			s.count(&s.roomsClosed)
 			s.forgetRoom(name)
 		}
 	}

@@ -217,6 +217,9 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 	sess.addr, sess.recovered, sess.probeUntil = c.remote.Addr(), nil, time.Time{}
 	sess.conn, c.sess, c.token, c.heard = c, sess, sess.issued, v.now
 	c.cursor, c.acked = sess.log.acked+1, sess.committed
+	if !resumed {
+		c.greeted = v.now
+	}
 	ice := s.cfg.ICE(c.local.Addr(), sess.identity)
 	sess.iceRenewAt = renewAt(v.now, ice)
 	// First of all frames, whatever the first seq is.
@@ -236,6 +239,7 @@ func (s *Server) attach(c *Conn, sess *Session, v *visit) bool {
 		s.count(&s.resumed)
 		s.cameBack(sess, suspended, moved, &out)
 	}
+	s.cfg.Observer.Seen(subject)
 	s.log.Info("session attached", "session", sess.member, "user", subject, "remote", c.remote, "client", v.hello.Client, "resumed", resumed)
 	out.add(c)
 	out.flush()

@@ -50,6 +50,7 @@ func (s *Server) negotiate(from, to *Session, h *hall, f *inbound, r receipt, ou
 			return err
 		}
 		p.gen, p.described[side], p.over = max(p.gen, gen), gen, false
+		s.observeAnswer(p, f.kind)
 		from.describe(h, to.member, gen)
 		s.release(h, p, side, from, to, out)
 		return nil
@@ -62,6 +63,17 @@ func (s *Server) negotiate(from, to *Session, h *hall, f *inbound, r receipt, ou
 		s.dropHeld(h, p, side, from, out)
 	}
 	return s.deliver(to, e, out)
+}
+
+// observeAnswer measures from offer to answer. hall.mu is held.
+func (s *Server) observeAnswer(p *pair, k kind) {
+	switch {
+	case k == kindOffer:
+		p.offered = time.Now()
+	case !p.offered.IsZero():
+		s.cfg.Observer.Took(StageAnswer, time.Since(p.offered))
+		p.offered = time.Time{}
+	}
 }
 
 // hold keeps a candidate until its description comes. hall.mu is held.

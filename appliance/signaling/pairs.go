@@ -21,6 +21,7 @@ type pair struct {
 	held      [2][]held // candidates that came before their description
 	over      bool      // ended by bye, until the next offer
 	hinted    time.Time // when a restart was asked for last
+	offered   time.Time // when the offer came that has no answer yet
 }
 
 // held is a candidate waiting for its description.

@@ -83,6 +83,9 @@ func (c *Conn) accept(f *inbound, size int) (fresh bool, err error) {
 		return false, nil
 	}
 	now := time.Now()
+	if f.kind == kindPong && c.pinged.After(c.heard) {
+		c.srv.cfg.Observer.Took(StageRoundTrip, now.Sub(c.pinged))
+	}
 	c.heard, s.probeUntil = now, time.Time{}
 	s.confirmed = c.token
 	if f.kind.sequenced() || f.kind == kindUnknown && f.has&hasSeq != 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"signalbox/appliance/auth"
 	"signalbox/appliance/room"
@@ -53,6 +54,9 @@ func (s *Server) join(sess *Session, f *inbound, out *batch) error {
 		}
 		return sessionEnded()
 	}
+	if since := sess.firstJoin(); !since.IsZero() {
+		s.cfg.Observer.Took(StageJoin, time.Since(since))
+	}
 	info, version, _ := s.state.Info(name)
 	joined := Joined{
 		Type: "joined", ID: f.id, Room: name, Version: version, Member: m.ID, Joined: m.Joined,
@@ -62,6 +66,16 @@ func (s *Server) join(sess *Session, f *inbound, out *batch) error {
 	s.snapshot(sess, st, out)
 	st.hall.softly(presenceKey(name, m.ID), s.presenceBody(name, memberFrame(m)), sess, out)
 	return nil
+}
+
+// firstJoin is when its socket said hello; zero but for the first call of each.
+func (s *Session) firstJoin() (greeted time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		greeted, s.conn.greeted = s.conn.greeted, time.Time{}
+	}
+	return greeted
 }
 
 // openRoom makes sure the room exists and admits the identity, and tells
@@ -79,6 +93,7 @@ func (s *Server) openRoom(name string, id auth.Identity) (made bool, err error) 
 	if _, err := s.state.Create(room.Info{Name: name}); err != nil {
 		return false, roomRefusal(name, err)
 	}
+	s.count(&s.roomsCreated)
 	return true, nil
 }
 

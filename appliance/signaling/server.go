@@ -73,6 +73,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Observer == nil {
+		cfg.Observer = nobody{}
+	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, wheel: newWheel(), trim: newTrim(), sources: newSources(cfg.ConnectRate),
 		greeting: make(map[*Conn]bool),
@@ -204,6 +207,7 @@ func (s *Server) newSession(v *visit) (*Session, error) {
 	default:
 		s.sessions[sess.id] = sess
 		s.subjects[subject]++
+		s.count(&s.opened)
 		return sess, nil
 	}
 	s.count(&s.drops.overload)

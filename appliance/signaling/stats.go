@@ -8,9 +8,12 @@ import (
 type stats struct {
 	frames       [kindCount]atomic.Uint64
 	bytesIn      atomic.Uint64
+	opened       atomic.Uint64
 	resumed      atomic.Uint64
 	resumeFailed atomic.Uint64
 	expired      atomic.Uint64
+	roomsCreated atomic.Uint64
+	roomsClosed  atomic.Uint64
 	commits      atomic.Uint64
 	commitErrors atomic.Uint64
 	refusals     [len(refusalCodes)]atomic.Uint64
@@ -75,6 +78,9 @@ type Stats struct {
 	Rooms     int
 	Members   int
 
+	Opened       uint64 // sessions
+	RoomsCreated uint64
+	RoomsClosed  uint64
 	Frames       map[string]uint64 // from clients, by type
 	BytesIn      uint64
 	Resumed      uint64
@@ -91,6 +97,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Conns: int(s.open.Load()), Frames: make(map[string]uint64), BytesIn: s.bytesIn.Load(),
+		Opened: s.opened.Load(), RoomsCreated: s.roomsCreated.Load(), RoomsClosed: s.roomsClosed.Load(),
 		Resumed: s.resumed.Load(), ResumeFailed: s.resumeFailed.Load(), Expired: s.expired.Load(),
 		Refused: make(map[string]uint64), Closed: make(map[int]uint64), Dropped: s.drops.snapshot(),
 		Commits: s.commits.Load(), CommitErrors: s.commitErrors.Load(),

@@ -110,9 +110,18 @@ func (s *Store) newestScheduled() (numbered, bool) {
 // scheduledBackup makes a backup if something has changed since the last one,
 // and returns when to come again. A failure is no reason to stop the box.
 func (s *Store) scheduledBackup(ctx context.Context) time.Duration {
-	if !s.counts.changed.Swap(false) {
-		return s.cfg.BackupEvery
+	if s.counts.changed.Load() && s.BackupNow(ctx) != nil {
+		return min(retryBackup, s.cfg.BackupEvery)
 	}
+	return s.cfg.BackupEvery
+}
+
+// BackupNow makes a backup as Run does on schedule, whether or not something has
+// changed. It may be called at any time between Open and Close.
+func (s *Store) BackupNow(ctx context.Context) error {
+	s.backingUp.Lock()
+	defer s.backingUp.Unlock()
+	s.counts.changed.Store(false) // what comes from now on may not be in it
 	start := time.Now()
 	path, err := s.backupNumbered(ctx)
 	if err != nil {
@@ -121,12 +130,12 @@ func (s *Store) scheduledBackup(ctx context.Context) time.Duration {
 			s.counts.backupFailures.Add(1)
 			s.log.Warn("backup failed", "err", err)
 		}
-		return min(retryBackup, s.cfg.BackupEvery)
+		return err
 	}
 	s.counts.backups.Add(1)
 	s.counts.lastBackup.Store(start.UnixNano())
 	s.log.Info("backup made", "dur", time.Since(start), "bytes", fileSize(path))
-	return s.cfg.BackupEvery
+	return nil
 }
 
 func (s *Store) backupNumbered(ctx context.Context) (string, error) {

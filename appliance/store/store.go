@@ -65,6 +65,7 @@ type Store struct {
 	failure failure
 	counts  counters
 
+	backingUp sync.Mutex    // held while a backup is made: one at a time
 	soon      chan struct{} // asks Run for a backup within firstBackup
 	closeOnce sync.Once
 	closeErr  error

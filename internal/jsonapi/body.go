@@ -154,6 +154,8 @@ func wanted(t reflect.Type) string {
 		return "true or false"
 	case reflect.Int, reflect.Int64:
 		return "a whole number"
+	case reflect.Uint32, reflect.Uint64:
+		return "a whole number, not negative"
 	case reflect.Slice:
 		return "a list of texts"
 	default:

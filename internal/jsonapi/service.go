@@ -197,7 +197,7 @@ func (e endpoint[S, C, A]) answerInternal(c C, rec *recorder) slog.Attr {
 		return what // too late to say anything
 	}
 	f := Later(http.StatusInternalServerError, "internal", time.Second,
-		"the box failed to do this; its log says why: look for fault %s", id)
+		"this failed here; the log says why: look for fault %s", id)
 	f.Body.ID = id
 	clear(rec.Header())
 	e.answer(c, rec, f.Status, Failure{Error: f.Body})

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"crypto/x509"
 	"time"
 
 	"signalbox/sync/cloud/projection"
@@ -19,19 +18,15 @@ func (k keys) Keys(id wire.BoxID) []projector.Key {
 	if !ok {
 		return nil
 	}
-	all := make([]projector.Key, 0, len(b.Keys))
-	for _, key := range b.Keys {
-		public, err := x509.ParsePKIXPublicKey(key.Public)
-		if err != nil {
-			continue // of a later version; it verifies nothing here
-		}
-		all = append(all, projector.Key{ID: key.ID, Public: public, Revoked: revokedAt(key)})
+	all := make([]projector.Key, len(b.Keys))
+	for i, key := range b.Keys {
+		all[i] = projector.Key{ID: key.ID, Public: key.Public, Until: revokedAt(key)}
 	}
 	return all
 }
 
 // revokedAt is when what a key signs stopped to count. A key that was replaced
-// stays good: frames that were signed with it may be on their way for a month.
+// stays good: batches that were signed with it may be on their way.
 func revokedAt(key registry.Key) time.Time {
 	if key.Why == registry.KeyRevoked {
 		return key.Until
@@ -42,11 +37,9 @@ func revokedAt(key registry.Key) time.Time {
 // desired is what boxes should do, as the projector tells them.
 type desired struct{ *registry.Registry }
 
-func (d desired) Pending(box wire.BoxID, _ time.Time) []wire.Command { return d.Registry.Pending(box) }
-
 // Wants asks for nothing by itself: the dashboard nudges boxes that somebody
 // watches again and again, and boxes renew in time.
-func (d desired) Wants(wire.BoxID, time.Time) (wire.Seconds, bool) { return 0, false }
+func (d desired) Wants(wire.BoxID) (wire.Seconds, bool) { return 0, false }
 
 // results takes what came of commands.
 type results struct{ *registry.Registry }

@@ -1,23 +1,8 @@
 package cloud
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
-
-	"signalbox/sync/cloud/identity"
-	"signalbox/sync/cloud/presence"
-	"signalbox/sync/wire"
 )
-
-// attendance is who is connected, as the dashboard asks for it.
-type attendance struct {
-	*presence.Presence
-	registrar *identity.Registrar
-}
-
-// Tried is when a revoked box last tried to come in at this node.
-func (a attendance) Tried(id wire.BoxID) time.Time { return a.registrar.Tried(id) }
 
 // collector shows what the node's parts count. Label values are fixed in code.
 type collector struct{ *Node }
@@ -29,6 +14,11 @@ func metric(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descTunnels  = metric("tunnels", "Boxes' tunnels open at this node.")
 	descRefused  = metric("gateway_refused_total", "Attempts of boxes to come in that were refused, by reason.", "reason")
+	descClosed   = metric("tunnels_closed_total", "Tunnels that ended, by reason.", "reason")
+	descPosts    = metric("posts_total", "Batches and questions of boxes without a tunnel that were answered.")
+	descBytes    = metric("tunnel_bytes_total", "Bytes of tunnels and posts, without framing, by direction as boxes see it.", "direction")
+	descGranted  = metric("callout_granted_total", "Sessions let in at an external NATS cluster by this node.")
+	descDenied   = metric("callout_refused_total", "Sessions refused at an external NATS cluster by this node.")
 	descApplied  = metric("projection_messages_total", "Messages of the stream applied.")
 	descLag      = metric("projection_lag", "Messages of the stream not applied yet.")
 	descPosition = metric("projection_position", "Last message of the stream applied.")
@@ -54,6 +44,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range in.Refused {
 		count(descRefused, n, reason)
 	}
+	for reason, n := range in.Closed {
+		count(descClosed, n, reason)
+	}
+	count(descPosts, in.Posts)
+	count(descBytes, in.BytesIn, "up")
+	count(descBytes, in.BytesOut, "down")
+	callout := c.broker.Stats()
+	count(descGranted, callout.Granted)
+	count(descDenied, callout.Refused+callout.Mistaken)
 	for reason, n := range c.registrar.Stats().Refused {
 		count(descJoins, n, string(reason))
 	}

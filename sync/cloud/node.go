@@ -147,7 +147,7 @@ func (n *Node) buildProjection() (err error) {
 }
 
 func (n *Node) buildGateway() (err error) {
-	n.gateway, err = gateway.New(gateway.Config{Broker: n.broker, Registry: n.registry, Identity: n.registrar, Logger: n.log})
+	n.gateway, err = gateway.New(gateway.Config{Broker: n.broker, Registry: n.registry, Identity: gateway.Registrar{Registrar: n.registrar}, Logger: n.log})
 	if err != nil {
 		return err
 	}
@@ -238,10 +238,15 @@ func (n *Node) newDashboard(ctx context.Context) (*dashboard.Dashboard, error) {
 	if err := metrics.Register(collector{n}); err != nil {
 		return nil, err
 	}
+	seen := dashboard.Projected{
+		Projection: n.projection, Presence: n.presence,
+		Current: func() bool { return n.projector.Stats().Lag < behindLag },
+	}
 	d, err := dashboard.New(dashboard.Config{
 		Tenant: n.cfg.Tenant, Node: n.name, Version: n.cfg.Version, URL: n.URL(), Key: key,
-		Fleet: fleet{n.projection, n.projector}, History: history{n.projection}, Registry: records{n.registry, n.cfg.Tenant},
-		Identity: admission{n.registrar, n.authority, n.cfg.Tenant}, Presence: attendance{n.presence, n.registrar},
+		Fleet: seen, History: seen, Registry: dashboard.Registered{Registry: n.registry, Tenant: n.cfg.Tenant},
+		Identity: dashboard.Identified{Registrar: n.registrar, Authority: n.authority, Tenant: n.cfg.Tenant},
+		Presence: n.presence, Tried: n.registrar.Tried,
 		People: who, Audit: audit, Conn: n.broker.Conn(), Bucket: buckets["registry"], Lease: buckets["lease"],
 		Parts: n.parts, Metrics: metrics, Logger: n.part("dashboard"),
 	})
@@ -264,6 +269,10 @@ func (n *Node) FirstLink(ctx context.Context) (string, error) {
 	}
 	return n.URL() + "/#link=" + code, nil
 }
+
+// behindLag is how many messages of the stream may wait for the projection to
+// count as current: those of a moment.
+const behindLag = 1000
 
 // parts is the health of the node.
 func (n *Node) parts() []dashboard.Part {

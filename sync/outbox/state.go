@@ -29,6 +29,8 @@ type State struct {
 	Refused     uint64           `json:"refused,omitempty"`
 	// Alerts hold now; Alert keeps it.
 	Alerts map[wire.AlertKind]bool `json:"alerts,omitempty"`
+	// Box is for whom is counted, as wire.BoxID writes it.
+	Box string `json:"box,omitempty"`
 	// EndMs is when the newest frame ended, Unix milliseconds of the box.
 	EndMs int64 `json:"end_ms,omitempty"`
 

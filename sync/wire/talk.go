@@ -11,8 +11,8 @@ import (
 // MaxTalkBytes bounds a document of this file.
 const MaxTalkBytes = 256 << 10
 
-// Ask is what a box says on its AskSubject, when it connects, when it is
-// nudged, and every five minutes: what it has, so that the answer is only what it lacks.
+// Ask is what a box says on its AskSubject, when it connects, when it is nudged,
+// and every five minutes, an idle box every fifteen: what it has, so that the answer is only what it lacks.
 type Ask struct {
 	Version     string    `json:"version"`
 	Incarnation uint64    `json:"incarnation,string"`

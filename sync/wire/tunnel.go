@@ -18,9 +18,10 @@ import (
 // POST to FramesPath is for networks that no WebSocket crosses: the body is one
 // Batch as it would go to FramesSubject, or empty; AskHeader is an Ask in JSON
 // on one line. The answer is 200 and a Standing in JSON, once the broker has
-// the batch on disk. 503 with Retry-After: nothing is known of the batch, send
-// it again. 413, 429 and the refusals of identity are as HTTP has them; every
-// refusal's body is {"error": REASON, "message": TEXT}.
+// the batch on disk; either side's proof covers its body. 503 with Retry-After:
+// nothing is known of the batch, send it again. 413, 429 and the refusals of
+// identity are as HTTP has them; every refusal's body is {"error": REASON,
+// "message": TEXT}.
 const (
 	TunnelPath        = "/sync"
 	TunnelSubprotocol = "signalbox.sync.v1"
@@ -61,15 +62,10 @@ func (b BoxID) OwnsMsgID(id string) bool {
 	return strings.HasPrefix(id, b.String()+":")
 }
 
-// OwnsInbox tells whether the box may have answers sent to that subject.
+// OwnsInbox tells whether the box may have answers sent to that subject. Whoever
+// answers a request asks it first: the broker does not check where a publisher
+// wants its answer, and one sent with the cloud's rights could reach the broker's
+// own interface.
 func (b BoxID) OwnsInbox(subject string) bool {
 	return strings.HasPrefix(subject, b.InboxPrefix()+".")
-}
-
-// IsInbox tells whether subject is anybody's inbox. Whoever answers a request
-// must ask it first: the broker does not check where a publisher wants its
-// answer, and an answer sent with the cloud's rights could reach the broker's
-// own interface.
-func IsInbox(subject string) bool {
-	return strings.HasPrefix(subject, inboxPrefix)
 }

@@ -54,9 +54,12 @@ func playRole(args []string) (played bool, err error) {
 // serveRelay is the relay of this module as the box runs it, but for the limits
 // that keep one source from doing what a benchmark does.
 func serveRelay(listen, _ netip.AddrPort) error {
+	const many = 16000
 	server, err := turn.New(turn.Config{
 		Listen:         []string{listen.String()},
-		MaxAllocations: 16000, MaxAllocationsPerUser: 16000, MaxChallenges: 1_000_000,
+		MaxAllocations: many, MaxAllocationsPerUser: many, MaxAllocationsPerSource: many,
+		MaxPermissionsPerUser: many, MaxPermissionsPerSource: many,
+		MaxChannelsPerUser: many, MaxChannelsPerSource: many, MaxChallenges: 1_000_000,
 	}, benchSecret)
 	if err != nil {
 		return err

@@ -68,20 +68,8 @@ func untilSignal() (context.Context, context.CancelFunc) {
 
 // run is the program without its process; it returns the exit code.
 func run(p *program, args []string) int {
-	var grammar commands
 	exited := -1
-	parser, err := kong.New(&grammar,
-		kong.Name("signalbox"),
-		kong.Description("Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it."),
-		kong.Writers(p.stdout, p.stderr),
-		kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
-		kong.Bind(p),
-	)
-	if err != nil {
-		panic(err) // a fault in the tags of the commands
-	}
+	parser := newParser(p, func(code int) { exited = code })
 	command, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help has been answered
@@ -90,6 +78,25 @@ func run(p *program, args []string) int {
 		err = command.Run()
 	}
 	return p.explain(err)
+}
+
+// newParser reads the grammar of the command line. exit is told when --help
+// has been answered.
+func newParser(p *program, exit func(code int)) *kong.Kong {
+	var grammar commands
+	parser, err := kong.New(&grammar,
+		kong.Name("signalbox"),
+		kong.Description("Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it."),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
+		kong.Bind(p),
+	)
+	if err != nil {
+		panic(err) // a fault in the tags of the commands
+	}
+	return parser
 }
 
 // explain says on standard error what went wrong and chooses the exit code.

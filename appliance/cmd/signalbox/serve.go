@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,7 +53,24 @@ func (c *serveCommand) Run(p *program) error {
 	g.Go(func() error {
 		return service.run(ctx, func(ctx context.Context) error { return c.announce(ctx, p, cfg, box) })
 	})
-	return g.Wait()
+	if err := g.Wait(); !errors.Is(err, appliance.ErrRestart) {
+		return err
+	}
+	return startAnew(p)
+}
+
+// startAnew has the process begin again with the same arguments, and a program
+// that was installed meanwhile. It returns only when that fails, or when there
+// is a service manager: that starts it again, and hands the sockets over anew.
+func startAnew(p *program) error {
+	if systemd.NewNotifier(p.getenv).Present() {
+		return nil
+	}
+	path, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(path, os.Args, p.environ)
+	}
+	return fmt.Errorf("start anew: %w", err)
 }
 
 // reload reads the configuration from where it came from when the box started.

@@ -52,6 +52,10 @@ func printStatus(p *program, s api.Status) error {
 	t.row("rooms", fmt.Sprintf("%d, %d members", s.Rooms, s.Members))
 	t.row("sessions", fmt.Sprintf("%d, %d connected", s.Sessions, s.Conns))
 	t.row("store", fmt.Sprintf("%s of %s in %s", bytesText(s.Store.Bytes), bytesText(s.Store.MaxBytes), s.Store.Path))
+	t.row("cloud", upstreamText(s.Upstream))
+	if s.Upstream.Joined && s.Upstream.Fault != "" {
+		t.row("", s.Upstream.Fault)
+	}
 	if s.Store.Recovery != "" {
 		t.row("recovery", s.Store.Recovery)
 	}
@@ -109,6 +113,31 @@ func discoveryText(d api.DiscoveryStatus) string {
 		return d.Instance + ", announced nowhere"
 	}
 	return d.Instance + " on " + strings.Join(announced, " ")
+}
+
+// upstreamText says how the box stands with the cloud, and what to do about it.
+func upstreamText(u api.UpstreamStatus) string {
+	if !u.Joined {
+		if u.Fault != "" {
+			return u.Fault
+		}
+		return "not joined; the cloud prints the command that joins this box"
+	}
+	text := "site " + u.Site + " at " + u.URL
+	switch {
+	case u.Connected:
+		text += ", connected for " + since(*u.Since) + " by " + u.Way
+	case u.Since != nil:
+		text += ", not connected for " + since(*u.Since)
+	}
+	text += fmt.Sprintf(", %s to send, %s of %s kept", plural(int(u.QueueFrames), "report"), bytesText(u.QueueBytes), bytesText(u.QueueMaxBytes))
+	if u.CertificateEnd != nil {
+		text += ", certificate until " + u.CertificateEnd.Format("2006-01-02 15:04")
+	}
+	if u.PolicyFault != "" {
+		text += ", newer policy not followed: " + u.PolicyFault
+	}
+	return text
 }
 
 // down names the parts that keep the box from being ready.

@@ -34,6 +34,7 @@ func Document(about About, table []jsonapi.Description) ([]byte, error) {
 	d := &document{about: about, schemas: object{}, refusals: object{}}
 	d.requests.Anonymous, d.answers.Anonymous, d.answers.AllowAdditionalProperties = true, true, true
 	for _, r := range []*jsonschema.Reflector{&d.requests, &d.answers} {
+		r.Mapper = withNulls
 		for path, folder := range about.Comments {
 			if err := r.AddGoComments(path, folder, jsonschema.WithFullComment()); err != nil {
 				return nil, err
@@ -46,6 +47,15 @@ func Document(about About, table []jsonapi.Description) ([]byte, error) {
 	}
 	text, err := json.MarshalIndent(whole, "", " ")
 	return append(text, '\n'), err
+}
+
+// withNulls says of a list of pointers to numbers that it may hold nulls; of
+// other types it says nothing of its own.
+func withNulls(t reflect.Type) *jsonschema.Schema {
+	if t.Kind() != reflect.Slice || t.Elem() != reflect.TypeFor[*int64]() {
+		return nil
+	}
+	return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer"}, {Type: "null"}}}}
 }
 
 type object = map[string]any

@@ -181,7 +181,9 @@ func (b *Broker) look(ctx context.Context) time.Duration {
 			return ensureRetry
 		}
 		err = fmt.Errorf("broker: %w", err)
-		if was := b.setHealth(err); was == nil || was.Error() != err.Error() {
+		was := b.Healthy()
+		b.setHealth(err)
+		if was == nil || was.Error() != err.Error() {
 			b.log.Warn("streams are not as they should be", "err", err)
 		}
 		return ensureRetry
@@ -195,11 +197,10 @@ func (b *Broker) look(ctx context.Context) time.Duration {
 	return ensureEvery
 }
 
-func (b *Broker) setHealth(err error) (was error) {
+func (b *Broker) setHealth(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was, b.health = b.health, err
-	return was
+	b.health = err
 }
 
 // Ready is closed when the streams and buckets are there for the first time.

@@ -26,6 +26,7 @@ type board struct {
 	opened *kept[opened]
 	trends *trends
 	began  time.Time // of this node: silence before it may be the node's own
+	slack  time.Duration
 
 	wake  chan struct{} // holds one token while something is dirty
 	mu    sync.Mutex
@@ -48,13 +49,14 @@ type snapshot struct {
 	open     int // problems that nobody has acknowledged
 	removed  map[string]time.Time
 	marks    []mark
-	tail     *update // what follows it
+	slack    time.Duration // see resumeSlack
+	tail     *news         // what follows it
 	overview func() []byte
 }
 
 func newBoard(cfg *Config) *board {
 	b := &board{
-		cfg: cfg, log: cfg.Logger, began: time.Now(), wake: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, began: time.Now(), slack: resumeSlack, wake: make(chan struct{}, 1),
 		dirty: map[string]bool{}, all: true, sites: map[string]*entry{}, removed: map[string]time.Time{},
 	}
 	b.acks = keep[Ack](cfg.Bucket, ackPrefix, b.touchProblem)
@@ -209,8 +211,8 @@ func (b *board) publish(now time.Time, seq uint64, changed []*entry, gone []stri
 	old := b.current.Load()
 	b.note(now, seq)
 	s := &snapshot{
-		now: now.UTC().Truncate(time.Millisecond), seq: seq, sites: maps.Clone(b.sites), removed: maps.Clone(b.removed), marks: slices.Clone(b.marks),
-		order: slices.SortedFunc(maps.Values(b.sites), byNeed), tail: &update{ready: make(chan struct{})},
+		now: now.UTC().Truncate(time.Millisecond), seq: seq, sites: maps.Clone(b.sites), removed: maps.Clone(b.removed), marks: slices.Clone(b.marks), slack: b.slack,
+		order: slices.SortedFunc(maps.Values(b.sites), byNeed), tail: &news{ready: make(chan struct{})},
 	}
 	s.sum()
 	s.overview = sync.OnceValue(s.encode)

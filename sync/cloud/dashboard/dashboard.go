@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -42,6 +43,9 @@ type Config struct {
 	Bucket   jetstream.KeyValue // registry: acknowledgements, webhooks, open problems
 	Lease    jetstream.KeyValue // entries end by themselves
 
+	// Tried tells when a box that was revoked has last tried to come in, zero if
+	// it has not; nil when nobody knows. It answers from memory.
+	Tried func(id wire.BoxID) time.Time
 	// Parts is the health of the node's parts, in the order to show them; nil
 	// for none.
 	Parts func() []Part
@@ -53,9 +57,11 @@ type Config struct {
 
 	// AllowLocalWebhooks lets webhooks reach loopback and link-local addresses.
 	AllowLocalWebhooks bool
+	// Settle is how long a problem must be away to be over; 0 is a minute.
+	Settle time.Duration
 	// Streams is how many event streams may be open at once; 0 is 1000.
 	Streams int
-	// Gatherer is what the node itself counts; nil makes one.
+	// Metrics is what the node itself counts; nil makes one.
 	Metrics *prometheus.Registry
 	Logger  *slog.Logger
 }
@@ -79,6 +85,10 @@ func (c *Config) settle() error {
 	if c.Secure == nil {
 		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
+	if c.Tried == nil {
+		c.Tried = func(wire.BoxID) time.Time { return time.Time{} }
+	}
+	c.Settle = cmp.Or(c.Settle, settleFor)
 	if c.Streams == 0 {
 		c.Streams = 1000
 	}
@@ -112,6 +122,7 @@ type Dashboard struct {
 	hooks   *hooks
 	claimed atomic.Bool   // there is an administrator; stays true
 	streams chan struct{} // one slot per open stream
+	scrape  sync.Mutex    // one at a time: each is some megabytes
 	stop    sync.Once
 	stopped chan struct{}
 }

@@ -2,9 +2,7 @@ package dashboard
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,9 +14,6 @@ import (
 
 // Bounds of what is wanted of boxes.
 const (
-	minFrameEvery   = 60
-	maxFrameEvery   = 300
-	minUplinkBps    = 8000
 	maxPolicyBytes  = 16 << 10
 	maxArgsBytes    = 4 << 10
 	minCommandTTL   = time.Minute
@@ -49,7 +44,7 @@ func (d *Dashboard) setPolicy(c *call, site, box string, in *PolicyWish) error {
 	}
 	ctx, cancel := c.change()
 	defer cancel()
-	if err := d.cfg.Registry.SetPolicy(ctx, site, box, doc); err != nil {
+	if err := d.cfg.Registry.SetPolicy(ctx, site, box, doc, c.who.Name); err != nil {
 		return err
 	}
 	target := site
@@ -89,25 +84,14 @@ func checkPolicy(raw json.RawMessage) (json.RawMessage, error) {
 	if err := jsonapi.Decode(raw, &doc); err != nil {
 		return nil, err
 	}
-	oneOf := func(field, value string, allowed ...string) error {
-		if value != "" && !slices.Contains(allowed, value) {
-			return jsonapi.Wrong(field, "%s: got %.40q, want one of %s", field, value, strings.Join(allowed, ", "))
-		}
-		return nil
-	}
-	if err := oneOf("level", doc.Level, "minimal", "default", "named"); err != nil {
+	kept, err := json.Marshal(doc)
+	if err != nil {
 		return nil, err
 	}
-	if err := oneOf("log_level", doc.LogLevel, "debug", "info", "warn", "error"); err != nil {
-		return nil, err
+	if _, _, err := wire.ParsePolicyDoc(kept); err != nil {
+		return nil, jsonapi.Wrong("policy", "policy: %v", err)
 	}
-	if doc.FrameEvery != 0 && (doc.FrameEvery < minFrameEvery || doc.FrameEvery > maxFrameEvery) {
-		return nil, jsonapi.Wrong("frame_every", "frame_every: got %d, want %d to %d seconds", doc.FrameEvery, minFrameEvery, maxFrameEvery)
-	}
-	if doc.UplinkBps != 0 && doc.UplinkBps < minUplinkBps {
-		return nil, jsonapi.Wrong("uplink_bps", "uplink_bps: got %d, want at least %d bits a second, or 0 for the box's own", doc.UplinkBps, minUplinkBps)
-	}
-	return json.Marshal(doc)
+	return kept, nil
 }
 
 func (d *Dashboard) sendCommand(c *call, in *NewCommand) (CommandMade, error) {
@@ -118,38 +102,34 @@ func (d *Dashboard) sendCommand(c *call, in *NewCommand) (CommandMade, error) {
 	if !m.Revoked.IsZero() {
 		return CommandMade{}, jsonapi.Refuse(http.StatusConflict, "revoked", "box %s was revoked; join it anew first", m.ID.Box)
 	}
-	command, err := newCommand(in, time.Now())
+	within, err := in.check()
 	if err != nil {
 		return CommandMade{}, err
 	}
 	ctx, cancel := c.change()
 	defer cancel()
-	if err := d.cfg.Registry.AddCommand(ctx, m.ID, command, c.who.Name); err != nil {
+	command, err := d.cfg.Registry.Order(ctx, m.ID, in.Name, in.Args, within, c.who.Name)
+	if err != nil {
 		return CommandMade{}, err
 	}
 	d.nudge(m.ID, wire.Nudge{Ask: true})
-	made := CommandMade{ID: command.ID, Expires: command.Expires}
+	made := CommandMade{ID: command.ID, Expires: command.Expires.UTC().Truncate(time.Second)}
 	return made, d.note(ctx, c, "command-sent", m.ID.Site+"/"+m.ID.Box, command.Name+" "+command.ID)
 }
 
-func newCommand(in *NewCommand, now time.Time) (wire.Command, error) {
+// check refuses what no box would do, and gives how long it is good for.
+func (in *NewCommand) check() (within time.Duration, err error) {
 	if !slices.Contains(wire.CommandNames, in.Name) {
-		return wire.Command{}, jsonapi.Wrong("name", "name: got %.40q, want one of %s", in.Name, strings.Join(wire.CommandNames, ", "))
+		return 0, jsonapi.Wrong("name", "name: got %.40q, want one of %s", in.Name, strings.Join(wire.CommandNames, ", "))
 	}
-	ttl := time.Duration(in.TTLSeconds) * time.Second
-	switch {
-	case in.TTLSeconds == 0:
-		ttl = usualCommandTTL
-	case in.TTLSeconds < int64(minCommandTTL/time.Second) || in.TTLSeconds > int64(maxCommandTTL/time.Second):
-		return wire.Command{}, jsonapi.Wrong("ttl_s", "ttl_s: got %d, want %d to %d", in.TTLSeconds, int64(minCommandTTL/time.Second), int64(maxCommandTTL/time.Second))
+	if in.Args = bytes.TrimSpace(in.Args); len(in.Args) > maxArgsBytes || len(in.Args) > 0 && in.Args[0] != '{' {
+		return 0, jsonapi.Wrong("args", "args: want an object of at most %d bytes", maxArgsBytes)
 	}
-	args := bytes.TrimSpace(in.Args)
-	if len(args) > 0 && args[0] != '{' || len(args) > maxArgsBytes {
-		return wire.Command{}, jsonapi.Wrong("args", "args: want an object of at most %d bytes", maxArgsBytes)
+	if in.TTLSeconds == 0 {
+		return usualCommandTTL, nil
 	}
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	return wire.Command{
-		ID: fmt.Sprintf("c-%x", random), Name: in.Name, Args: args, Expires: now.Add(ttl).UTC().Truncate(time.Second),
-	}, nil
+	if in.TTLSeconds < int64(minCommandTTL/time.Second) || in.TTLSeconds > int64(maxCommandTTL/time.Second) {
+		return 0, jsonapi.Wrong("ttl_s", "ttl_s: got %d, want %d to %d", in.TTLSeconds, int64(minCommandTTL/time.Second), int64(maxCommandTTL/time.Second))
+	}
+	return time.Duration(in.TTLSeconds) * time.Second, nil
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -16,15 +15,12 @@ import (
 
 const textFormat = "text/plain; version=0.0.4; charset=utf-8"
 
-// scrapes are made one at a time: each is some megabytes.
-var scrapes sync.Mutex
-
 // getMetrics writes the node's own metrics and those of every box. The latter
 // are written straight from the board: 2,000 boxes have 100,000 of them, for
 // which collectors would make as many objects at each scrape.
 func (d *Dashboard) getMetrics(c *call) error {
-	scrapes.Lock()
-	defer scrapes.Unlock()
+	d.scrape.Lock()
+	defer d.scrape.Unlock()
 	families, err := d.metrics.gatherer.Gather()
 	if err != nil {
 		return err

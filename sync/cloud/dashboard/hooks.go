@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 )
@@ -57,7 +58,7 @@ type hooks struct {
 	metrics *metrics
 	all     *kept[hook]
 	trials  *kept[trial]
-	settle  time.Duration
+	retry   time.Duration // after the first failure
 
 	missing map[string]time.Time // by problem: since when it is not there; run's own
 	busy    map[string]bool      // webhooks with a delivery under way; run's own
@@ -66,7 +67,7 @@ type hooks struct {
 func newHooks(cfg *Config, b *board, m *metrics) *hooks {
 	quiet := func(string) {}
 	return &hooks{
-		cfg: cfg, log: cfg.Logger, board: b, metrics: m, settle: settleFor,
+		cfg: cfg, log: cfg.Logger, board: b, metrics: m, retry: retryFirst,
 		all: keep[hook](cfg.Bucket, hookPrefix, quiet), trials: keep[trial](cfg.Bucket, trialPrefix, quiet),
 	}
 }
@@ -193,7 +194,7 @@ func (h *hooks) reconcile(ctx context.Context, l *lease, problems []Problem, now
 		if _, seen := h.missing[key]; !seen {
 			h.missing[key] = now
 		}
-		if now.Sub(h.missing[key]) >= h.settle {
+		if now.Sub(h.missing[key]) >= h.cfg.Settle {
 			o.Ended = now.UTC().Truncate(time.Second)
 			put(key, o)
 			h.forgetAck(ctx, key)
@@ -246,7 +247,7 @@ func (h *hooks) took(ctx context.Context, l *lease, t told) {
 		if next.Failed.IsZero() {
 			next.Failed = now
 		}
-		next.Next = time.Now().Add(min(retryFirst<<min(was.Fails, 20), retryMost))
+		next.Next = time.Now().Add(min(h.retry<<min(was.Fails, 20), retryMost))
 		h.log.Warn("webhook not delivered", "attempt", next.Fails, "err", t.err)
 	} else {
 		h.metrics.delivered.WithLabelValues(hookDelivered).Inc()
@@ -271,9 +272,7 @@ func (h *hooks) took(ctx context.Context, l *lease, t told) {
 // tell is the record after a webhook was told; the old one stays as it is.
 func (o opened) tell(hook string, health Health) opened {
 	toldNow := make(map[string]Health, len(o.Told)+1)
-	for id, h := range o.Told {
-		toldNow[id] = h
-	}
+	maps.Copy(toldNow, o.Told)
 	if health == "" {
 		delete(toldNow, hook)
 	} else {

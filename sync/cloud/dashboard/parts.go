@@ -14,8 +14,6 @@ type Fleet interface {
 	// Position is the last message of the stream UP that is applied here, and
 	// whether it is the newest there is but for what came in the last seconds.
 	Position() (seq uint64, current bool)
-	// Boxes are all, in any order; none changes any more.
-	Boxes() []*Facts
 	// Box is nil for one that is not known.
 	Box(id wire.BoxID) *Facts
 	// Watch begins a feed of changes.
@@ -78,16 +76,16 @@ type Registry interface {
 	Sites() []Site
 	Site(name string) (Site, bool)
 	Members(site string) []Member
-	AddSite(ctx context.Context, site Site) error
+	AddSite(ctx context.Context, site, title, by string) error
 	SetTitle(ctx context.Context, site, title string) error
-	// RemoveSite takes a site, its policies and its tokens out; its boxes have
-	// been revoked.
-	RemoveSite(ctx context.Context, site string) error
+	// RemoveSite takes a site and its tokens out and revokes its boxes.
+	RemoveSite(ctx context.Context, site, by string) error
 	// Policy gives the documents of a site and of its boxes, as they were set.
 	Policy(site string) PolicyView
 	// SetPolicy sets that of a site, or of one box of it unless box is empty.
-	SetPolicy(ctx context.Context, site, box string, doc json.RawMessage) error
-	AddCommand(ctx context.Context, box wire.BoxID, c wire.Command, by string) error
+	SetPolicy(ctx context.Context, site, box string, doc json.RawMessage, by string) error
+	// Order asks a box to do something within a time.
+	Order(ctx context.Context, box wire.BoxID, name string, args json.RawMessage, within time.Duration, by string) (wire.Command, error)
 	// Commands of a site's boxes with their outcomes, the newest first.
 	Commands(site string) []CommandView
 	// Watch is told the site of each change, "" for all, until the returned
@@ -102,11 +100,9 @@ type Identity interface {
 	Revoke(ctx context.Context, box wire.BoxID, by string) error
 }
 
-// Presence tells which boxes have a connection to any node, and when a box that
-// was revoked has last tried to come in. It answers from memory.
+// Presence tells which boxes have a connection to any node, from memory.
 type Presence interface {
 	Online(id wire.BoxID) bool
-	Tried(id wire.BoxID) time.Time
 }
 
 // Part is the health of a part of the node.

@@ -46,9 +46,11 @@ func (b *board) build(site Site, around Around) *entry {
 	counters := map[wire.MetricID]uint64{}
 	before := b.sites[site.Name]
 	for _, m := range e.members {
-		s := State{Member: m, Facts: b.cfg.Fleet.Box(m.ID), Trends: b.trends.of(m.ID), Online: b.cfg.Presence.Online(m.ID)}
+		s := State{Member: m, Facts: b.cfg.Fleet.Box(m.ID), Online: b.cfg.Presence.Online(m.ID)}
 		if !m.Revoked.IsZero() {
-			s.Tried, s.Online = b.cfg.Presence.Tried(m.ID), false
+			s.Tried, s.Online = b.cfg.Tried(m.ID), false
+		} else if s.Facts != nil {
+			s.Trends = b.trends.of(m.ID)
 		}
 		why := Judge(s, around, func(kind string) time.Time { return b.since(before, m.ID, kind) })
 		b.attach(m.ID, why)

@@ -125,7 +125,7 @@ func (d *Dashboard) addSite(c *call, in *NewSite) (SiteMade, error) {
 	}
 	ctx, cancel := c.change()
 	defer cancel()
-	err := d.cfg.Registry.AddSite(ctx, Site{Name: in.Site, Title: in.Title, Created: time.Now().UTC().Truncate(time.Second)})
+	err := d.cfg.Registry.AddSite(ctx, in.Site, in.Title, c.who.Name)
 	if errors.Is(err, ErrExists) {
 		return SiteMade{}, jsonapi.Refuse(http.StatusConflict, "taken", "there is a site %q already; open it to add a box, or choose another name", in.Site)
 	}
@@ -149,7 +149,11 @@ func (d *Dashboard) addToken(c *call, _ *NewToken) (SiteMade, error) {
 }
 
 func (d *Dashboard) newToken(ctx context.Context, c *call, site, title string) (SiteMade, error) {
-	command, expires, err := d.cfg.Identity.NewToken(ctx, site, d.url(c), c.who.Name)
+	url := d.url(c)
+	if url == "" {
+		return SiteMade{}, jsonapi.Refuse(http.StatusConflict, "no_url", "the cloud does not know where boxes reach it; set url in its configuration")
+	}
+	command, expires, err := d.cfg.Identity.NewToken(ctx, site, url, c.who.Name)
 	if err != nil {
 		return SiteMade{}, err
 	}
@@ -173,24 +177,26 @@ func (d *Dashboard) patchSite(c *call, in *SitePatch) error {
 	return d.note(ctx, c, "site-title", site, in.Title)
 }
 
-// removeSite revokes every box first: a box of a site that is gone must not get
-// in, whatever happens in between.
 func (d *Dashboard) removeSite(c *call) error {
 	site := c.r.PathValue("site")
 	if _, ok := d.cfg.Registry.Site(site); !ok {
 		return siteNotFound(site)
 	}
-	ctx, cancel := c.change()
-	defer cancel()
+	var cut []string
 	for _, m := range d.cfg.Registry.Members(site) {
 		if m.Revoked.IsZero() {
-			if err := d.revokeMember(ctx, c, m); err != nil {
-				return err
-			}
+			cut = append(cut, m.ID.Box)
 		}
 	}
-	if err := d.cfg.Registry.RemoveSite(ctx, site); err != nil {
+	ctx, cancel := c.change()
+	defer cancel()
+	if err := d.cfg.Registry.RemoveSite(ctx, site, c.who.Name); err != nil {
 		return err
+	}
+	for _, box := range cut {
+		if err := d.note(ctx, c, "box-revoked", site+"/"+box, "with its site"); err != nil {
+			return err
+		}
 	}
 	return d.note(ctx, c, "site-removed", site, "")
 }
@@ -205,10 +211,6 @@ func (d *Dashboard) revokeBox(c *call, _ *NewToken) error {
 	}
 	ctx, cancel := c.change()
 	defer cancel()
-	return d.revokeMember(ctx, c, m)
-}
-
-func (d *Dashboard) revokeMember(ctx context.Context, c *call, m Member) error {
 	if err := d.cfg.Identity.Revoke(ctx, m.ID, c.who.Name); err != nil {
 		return err
 	}

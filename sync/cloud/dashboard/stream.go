@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -125,8 +126,8 @@ func (d *Dashboard) streamEvents(c *call) error {
 		return starting()
 	}
 	return d.open(c, func(s *eventSource) (string, error) {
-		now := d.board.current.Load()
-		if err := s.begin(now); err != nil {
+		now, err := s.begin()
+		if err != nil {
 			return streamFault(err), err
 		}
 		for at := now.tail; ; at = at.next {
@@ -143,14 +144,30 @@ func (d *Dashboard) streamEvents(c *call) error {
 	})
 }
 
-func (s *eventSource) begin(now *snapshot) error {
-	if seen, err := strconv.ParseUint(s.c.r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
+// begin sends the first event and gives the snapshot that it stands for.
+func (s *eventSource) begin() (*snapshot, error) {
+	seen, err := strconv.ParseUint(s.c.r.Header.Get("Last-Event-ID"), 10, 64)
+	now := s.d.board.current.Load()
+	if err == nil {
+		now = s.d.board.reach(s.c.r.Context(), seen)
 		if changed, gone, ok := now.since(seen); ok {
 			s.d.metrics.resumed.Inc()
-			return s.send(now.change(changed, gone))
+			return now, s.send(now.change(changed, gone))
 		}
 	}
 	head := new(bytes.Buffer)
 	head.WriteString("event: overview\nid: " + strconv.FormatUint(now.seq, 10) + "\ndata: ")
-	return s.send(head.Bytes(), now.overview(), []byte("\n\n"))
+	return now, s.send(head.Bytes(), now.overview(), []byte("\n\n"))
+}
+
+// reach waits for the board to show a position that this node has read but not
+// shown yet, as after a change of nodes within the same half second.
+func (b *board) reach(ctx context.Context, seq uint64) *snapshot {
+	for end := time.Now().Add(2 * publishEvery); ; {
+		now := b.current.Load()
+		read, _ := b.cfg.Fleet.Position()
+		if now.seq >= seq || read < seq || time.Now().After(end) || !pause(ctx, publishEvery/10) {
+			return now
+		}
+	}
 }

@@ -3,16 +3,19 @@ package dashboard
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
 	"signalbox/sync/wire"
 )
 
-// What is looked up in the history is old by at most trendsEvery.
+// What is looked up in the history is old by at most trendsEvery, or a little
+// more where there are many thousand sites.
 const (
 	trendsEvery = 5 * time.Minute
-	trendsPace  = 10 * time.Millisecond // between two sites at most this fast
+	trendsPace  = 10 * time.Millisecond // between two sites: reading is not to hold others up
+	trendsTurn  = time.Second           // between looks for what is old
 )
 
 // trends keeps what only the history tells.
@@ -20,20 +23,38 @@ type trends struct {
 	cfg  *Config
 	log  *slog.Logger
 	tell func(site string)
+	wake chan struct{} // holds one token while a site is asked for
 
-	mu    sync.RWMutex
-	boxes map[wire.BoxID]Trends
-	count map[string]int64 // devices of today, by site
+	mu     sync.RWMutex
+	boxes  map[wire.BoxID]Trends
+	count  map[string]int64 // devices of today, by site
+	asked  map[string]bool
+	looked map[string]time.Time // run's own
 }
 
 func newTrends(cfg *Config, tell func(site string)) *trends {
-	return &trends{cfg: cfg, log: cfg.Logger, tell: tell, boxes: map[wire.BoxID]Trends{}, count: map[string]int64{}}
+	return &trends{
+		cfg: cfg, log: cfg.Logger, tell: tell, wake: make(chan struct{}, 1), boxes: map[wire.BoxID]Trends{},
+		count: map[string]int64{}, asked: map[string]bool{}, looked: map[string]time.Time{},
+	}
 }
 
+// of gives what is known of a box; the first question about one has its site
+// looked at soon.
 func (t *trends) of(id wire.BoxID) Trends {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.boxes[id]
+	tr, known := t.boxes[id]
+	t.mu.RUnlock()
+	if !known {
+		t.mu.Lock()
+		t.asked[id.Site] = true
+		t.mu.Unlock()
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	}
+	return tr
 }
 
 func (t *trends) devices(site string) int64 {
@@ -42,25 +63,45 @@ func (t *trends) devices(site string) int64 {
 	return t.count[site]
 }
 
-// run looks at one site after another: all soon after the start, then each
-// every five minutes.
+// run looks at sites that are asked for, and at each again after some minutes.
 func (t *trends) run(ctx context.Context) {
-	pace := trendsPace
+	turn := time.NewTicker(trendsTurn)
+	defer turn.Stop()
 	for {
-		sites := t.cfg.Registry.Sites()
-		round := time.Now()
-		for _, site := range sites {
-			t.look(site.Name, time.Now())
-			if !pause(ctx, pace) {
+		for _, site := range t.due(time.Now()) {
+			t.look(site, time.Now())
+			if !pause(ctx, trendsPace) {
 				return
 			}
 		}
-		pace = max(trendsPace, trendsEvery/time.Duration(max(len(sites), 1))*9/10)
-		t.forget(sites)
-		if !pause(ctx, max(time.Second, min(trendsEvery, 10*time.Second)-time.Since(round))) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-t.wake:
+		case <-turn.C:
 		}
 	}
+}
+
+// due lists the sites to look at, and forgets those that are gone.
+func (t *trends) due(now time.Time) []string {
+	sites := t.cfg.Registry.Sites()
+	there := make(map[string]bool, len(sites))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var due []string
+	for _, s := range sites {
+		there[s.Name] = true
+		if t.asked[s.Name] || now.Sub(t.looked[s.Name]) >= trendsEvery {
+			due = append(due, s.Name)
+			t.looked[s.Name] = now
+		}
+	}
+	clear(t.asked)
+	maps.DeleteFunc(t.boxes, func(id wire.BoxID, _ Trends) bool { return !there[id.Site] })
+	maps.DeleteFunc(t.count, func(site string, _ int64) bool { return !there[site] })
+	maps.DeleteFunc(t.looked, func(site string, _ time.Time) bool { return !there[site] })
+	return due
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -69,26 +110,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-time.After(d):
 		return true
-	}
-}
-
-// forget drops sites and boxes that are gone.
-func (t *trends) forget(sites []Site) {
-	there := make(map[string]bool, len(sites))
-	for _, s := range sites {
-		there[s.Name] = true
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id := range t.boxes {
-		if !there[id.Site] {
-			delete(t.boxes, id)
-		}
-	}
-	for site := range t.count {
-		if !there[site] {
-			delete(t.count, site)
-		}
 	}
 }
 

@@ -118,7 +118,7 @@ func (d *Dashboard) addWebhook(c *call, in *NewWebhook) (WebhookMade, error) {
 	}
 	ctx, cancel := c.change()
 	defer cancel()
-	if err := d.hooks.all.put(ctx, made.ID, hook{made.Webhook, made.Secret}); err != nil {
+	if err := d.hooks.all.put(ctx, made.ID, hook(made)); err != nil {
 		return WebhookMade{}, err
 	}
 	return made, d.note(ctx, c, "webhook-added", made.ID, hostOf(in.URL))

@@ -58,12 +58,13 @@ func (g *Gateway) Box(id wire.BoxID) BoxStats {
 	return s
 }
 
-// admit counts a tunnel in. replaced, if any, is to be ended.
+// admit counts a tunnel in. replaced, if any, is to be ended: it does not count
+// any more.
 func (g *Gateway) admit(t *tunnel) (replaced *tunnel, why *refusal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stop {
-		return nil, refusedStopping
+	if why := g.roomLocked(); why != nil {
+		return nil, why
 	}
 	b := g.boxLocked(t.id)
 	if len(b.tunnels) >= maxTunnelsOfBox {
@@ -74,7 +75,7 @@ func (g *Gateway) admit(t *tunnel) (replaced *tunnel, why *refusal) {
 	b.tunnels = append(b.tunnels, t)
 	t.box = b
 	g.open++
-	g.tunnels.Add(1)
+	g.tunnels.Add(2) // inward and outward
 	return replaced, nil
 }
 
@@ -82,6 +83,10 @@ func (g *Gateway) admit(t *tunnel) (replaced *tunnel, why *refusal) {
 func (g *Gateway) room() *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.roomLocked()
+}
+
+func (g *Gateway) roomLocked() *refusal {
 	switch {
 	case g.stop:
 		return refusedStopping
@@ -103,31 +108,43 @@ func (g *Gateway) dismiss(t *tunnel) {
 			break
 		}
 	}
-	g.tunnels.Done()
 }
 
-// startPost counts a post in, or says why not.
-func (g *Gateway) startPost(id wire.BoxID) (*box, *refusal) {
+// startPost counts a post in before anything of it is read.
+func (g *Gateway) startPost() *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stop {
-		return nil, refusedStopping
+	switch {
+	case g.stop:
+		return refusedStopping
+	case g.posts >= g.cfg.MaxPosts:
+		return refusedFull
+	default:
+		g.posts++
+		return nil
 	}
-	if g.posts >= g.cfg.MaxPosts {
-		return nil, refusedFull
-	}
-	b := g.boxLocked(id)
-	if b.posts >= maxPostsOfBox {
-		return nil, refusedBusy
-	}
-	g.posts++
-	b.posts++
-	return b, nil
 }
 
-func (g *Gateway) endPost(b *box) {
+func (g *Gateway) endPost() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.posts--
+}
+
+// startPostOf counts in those of one box; nil if it has too many.
+func (g *Gateway) startPostOf(id wire.BoxID) *box {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.boxLocked(id)
+	if b.posts >= maxPostsOfBox {
+		return nil
+	}
+	b.posts++
+	return b
+}
+
+func (g *Gateway) endPostOf(b *box) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	b.posts--
 }

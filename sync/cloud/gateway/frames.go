@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"signalbox/sync/wire"
@@ -32,25 +34,30 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, refusedOversize, 0)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
-	r.Body = http.MaxBytesReader(w, r.Body, maxBatchBytes)
-	id, until, ok := g.authenticate(w, r)
-	if !ok {
-		return
-	}
-	if !time.Now().Before(until) {
-		g.refuse(w, refusedEnded, 0)
-		return
-	}
-	b, why := g.startPost(id)
-	if why != nil {
+	if why := g.startPost(); why != nil {
 		g.refuse(w, why, 0)
 		return
 	}
-	defer g.endPost(b)
-	answer, why, wait := g.post(r, id, b)
+	defer g.endPost()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
+	r.Body = http.MaxBytesReader(w, r.Body, maxBatchBytes)
+	c, ok := g.identify(w, r)
+	if !ok {
+		return
+	}
+	b := g.startPostOf(c.Box)
+	if b == nil {
+		g.refuse(w, refusedBusy, time.Second)
+		return
+	}
+	defer g.endPostOf(b)
+	answer, why, wait := g.post(r, c, b)
 	if why != nil {
 		g.refuse(w, why, wait)
+		return
+	}
+	// What goes down may be commands: they are covered like the batch.
+	if !c.Proof.Prove(w, answer) {
 		return
 	}
 	g.counts.posts.Add(1)
@@ -64,7 +71,7 @@ func (g *Gateway) serveFrames(w http.ResponseWriter, r *http.Request) {
 }
 
 // post stores the batch, if there is one, and asks where the box stands.
-func (g *Gateway) post(r *http.Request, id wire.BoxID, b *box) (answer []byte, why *refusal, wait time.Duration) {
+func (g *Gateway) post(r *http.Request, c Caller, b *box) (answer []byte, why *refusal, wait time.Duration) {
 	ask, ok := askOf(r)
 	if !ok {
 		return nil, refusedAsk, 0
@@ -76,7 +83,10 @@ func (g *Gateway) post(r *http.Request, id wire.BoxID, b *box) (answer []byte, w
 		return nil, refusedOversize, 0
 	case err != nil:
 		return nil, refusedBody, 0
+	case !c.Proof.Covers(batch):
+		return nil, refusedDigest, 0
 	}
+	id := c.Box
 	now := time.Now()
 	b.last.Store(now.UnixNano())
 	if reservation := b.limit.ReserveN(now, len(batch)); reservation.DelayFrom(now) > 0 {
@@ -92,14 +102,36 @@ func (g *Gateway) post(r *http.Request, id wire.BoxID, b *box) (answer []byte, w
 			return nil, refusedBroker, 0
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), askWait)
-	defer cancel()
-	m, err := g.cfg.Broker.Conn().RequestWithContext(ctx, id.AskSubject(), ask)
-	if err != nil {
+	if answer, err = g.ask(r.Context(), id, ask); err != nil {
 		g.log.Warn("nobody answers where a box stands", "site", id.Site, "box", id.Box, "err", err)
 		return nil, refusedNoAnswer, 0
 	}
-	return m.Data, nil, 0
+	return answer, nil, 0
+}
+
+// ask asks where a box stands, with an inbox of the box as if it did so itself:
+// whoever answers sends to no other.
+func (g *Gateway) ask(ctx context.Context, id wire.BoxID, ask []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	conn := g.cfg.Broker.Conn()
+	inbox := id.InboxPrefix() + ".post." + strings.TrimPrefix(nats.NewInbox(), nats.InboxPrefix)
+	sub, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := conn.PublishRequest(id.AskSubject(), inbox, ask); err != nil {
+		return nil, err
+	}
+	m, err := sub.NextMsgWithContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Data) == 0 {
+		return nil, nats.ErrNoResponders // what the broker itself says to that
+	}
+	return m.Data, nil
 }
 
 // askOf reads the Ask and writes it anew: what goes on is a document of ours.

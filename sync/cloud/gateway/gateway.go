@@ -22,14 +22,6 @@ import (
 	"signalbox/sync/wire"
 )
 
-// Authenticator tells which box makes a request.
-type Authenticator interface {
-	// Authenticate returns the box and when its certificate ends. When it does not
-	// know it has answered the request. It may set headers of the answer, and read
-	// the body if it leaves another in its place.
-	Authenticate(w http.ResponseWriter, r *http.Request) (box wire.BoxID, until time.Time, ok bool)
-}
-
 // Config is what New needs. A zero field means its default.
 type Config struct {
 	Broker   *broker.Broker
@@ -213,14 +205,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// authenticate lets the identity decide, within what a source may ask of it.
-func (g *Gateway) authenticate(w http.ResponseWriter, r *http.Request) (wire.BoxID, time.Time, bool) {
+// identify lets the identity decide, within what a source may ask of it.
+func (g *Gateway) identify(w http.ResponseWriter, r *http.Request) (Caller, bool) {
 	source := g.cfg.Source(r)
 	if wait := g.sources.wait(source, time.Now()); wait > 0 {
 		g.refuse(w, refusedSource, wait)
-		return wire.BoxID{}, time.Time{}, false
+		return Caller{}, false
 	}
-	id, until, ok := g.cfg.Identity.Authenticate(w, r)
+	c, ok := g.cfg.Identity.Identify(w, r)
 	// The first of two requests comes without proof, to get a nonce.
 	bad := !ok && r.Header.Get("Authorization") != ""
 	g.sources.charge(source, bad, time.Now())
@@ -229,11 +221,14 @@ func (g *Gateway) authenticate(w http.ResponseWriter, r *http.Request) (wire.Box
 		g.counts.refused.add(refusedIdentity)
 	case !ok:
 		g.counts.challenges.Add(1)
-	case !g.cfg.Registry.MayConnect(id):
+	case !g.cfg.Registry.MayConnect(c.Box):
 		g.refuse(w, refusedRevoked, 0)
-		return wire.BoxID{}, time.Time{}, false
+		return Caller{}, false
+	case !time.Now().Before(c.Until):
+		g.refuse(w, refusedEnded, 0)
+		return Caller{}, false
 	}
-	return id, until, ok
+	return c, ok
 }
 
 // dial opens a connection to the broker.

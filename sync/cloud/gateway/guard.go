@@ -37,14 +37,13 @@ const (
 // broker has rights of its own for boxes, but does not look at where answers are to go,
 // nor whose message ids are used: there the guard is the only wall.
 //
-// check is given the bytes as they come, cut anywhere. Bytes that it has let pass
-// include no more than the beginning of a line or message that it has not seen
-// whole, and the broker acts on whole ones only.
+// Bytes come cut anywhere. Those of a line or header that is not whole yet are
+// held back, so that the broker sees none that have not been looked at.
 type guard struct {
 	id      wire.BoxID
 	session string
 
-	part      []byte // of a line or header that came in pieces
+	held      []byte
 	connected bool
 	header    int // bytes of it still to come
 	payload   int // likewise, after it
@@ -52,66 +51,63 @@ type guard struct {
 	subs      map[string]struct{}
 }
 
-// check returns one of the errors above, and is not called again after it.
-func (g *guard) check(p []byte) error {
-	for len(p) > 0 {
-		var err error
-		switch {
-		case g.header > 0:
-			p, err = g.takeHeader(p)
-		case g.payload > 0:
-			n := min(g.payload, len(p))
-			g.payload -= n
-			p = p[n:]
-		case g.ending > 0:
-			if p[0] != "\r\n"[2-g.ending] {
-				return errLine
-			}
-			g.ending--
-			p = p[1:]
-		default:
-			p, err = g.takeLine(p)
-		}
+// pass returns what of p, and of what was held back before, may go on to the
+// broker. It may be p itself. After an error, one of those above, nothing may.
+func (g *guard) pass(p []byte) ([]byte, error) {
+	if len(g.held) > 0 {
+		p = append(g.held, p...)
+		g.held = nil
+	}
+	rest := p
+	for len(rest) > 0 {
+		n, err := g.step(rest)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		if n == 0 {
+			g.held = append([]byte(nil), rest...)
+			break
+		}
+		rest = rest[n:]
 	}
-	return nil
+	return p[:len(p)-len(rest)], nil
 }
 
-func (g *guard) takeLine(p []byte) (rest []byte, err error) {
-	end := bytes.IndexByte(p, '\n')
+// step takes the next part of p and returns its length; 0 if it is not whole.
+func (g *guard) step(p []byte) (int, error) {
+	switch {
+	case g.header > 0:
+		n := g.header
+		if len(p) < n {
+			return 0, nil
+		}
+		g.header = 0
+		return n, g.checkHeader(p[:n])
+	case g.payload > 0:
+		n := min(g.payload, len(p))
+		g.payload -= n
+		return n, nil
+	case g.ending > 0:
+		if p[0] != "\r\n"[2-g.ending] {
+			return 0, errLine
+		}
+		g.ending--
+		return 1, nil
+	}
+	end := bytes.IndexByte(p[:min(len(p), maxLine)], '\n')
 	if end < 0 {
-		if len(g.part)+len(p) > maxLine {
-			return nil, errLine
+		if len(p) >= maxLine {
+			return 0, errLine
 		}
-		g.part = append(g.part, p...)
-		return nil, nil
+		return 0, nil
 	}
-	line := p[:end+1]
-	if len(g.part) > 0 {
-		line = append(g.part, line...)
-		g.part = nil
-	}
-	return p[end+1:], g.line(line)
-}
-
-func (g *guard) takeHeader(p []byte) (rest []byte, err error) {
-	n := min(g.header, len(p))
-	g.header -= n
-	g.part = append(g.part, p[:n]...)
-	if g.header > 0 {
-		return p[n:], nil
-	}
-	header := g.part
-	g.part = nil
-	return p[n:], g.checkHeader(header)
+	return end + 1, g.line(p[:end+1])
 }
 
 // line checks a whole line, CRLF included.
 func (g *guard) line(line []byte) error {
 	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
-	if !ok || len(line) > maxLine {
+	if !ok {
 		return errLine
 	}
 	for _, c := range text {

@@ -33,13 +33,14 @@ var (
 	refusedOversize  = &refusal{"oversize", http.StatusRequestEntityTooLarge, "a batch has at most 262144 bytes"}
 	refusedBody      = &refusal{"body", http.StatusBadRequest, "the body could not be read"}
 	refusedAsk       = &refusal{"ask", http.StatusBadRequest, "the header Signalbox-Ask must be an Ask in JSON"}
+	refusedDigest    = &refusal{"digest", http.StatusBadRequest, "the proof does not cover the body; a proxy may have changed it"}
 	refusedHandshake = &refusal{"handshake", http.StatusBadRequest, "the WebSocket handshake failed"}
 )
 
 // refusals are all, so that metrics show zeros.
 var refusals = []*refusal{
 	refusedMethod, refusedUpgrade, refusedOrigin, refusedSource, refusedIdentity, refusedRevoked, refusedEnded, refusedFull, refusedBusy,
-	refusedRate, refusedBroker, refusedNoAnswer, refusedStopping, refusedOversize, refusedBody, refusedAsk, refusedHandshake,
+	refusedRate, refusedBroker, refusedNoAnswer, refusedStopping, refusedOversize, refusedBody, refusedAsk, refusedDigest, refusedHandshake,
 }
 
 // refuse answers and counts. wait, if any, is when to try again.

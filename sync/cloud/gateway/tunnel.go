@@ -1,12 +1,11 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,7 @@ func (g *Gateway) serveTunnel(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet:
 		g.refuse(w, refusedMethod, 0)
 		return
-	case !websocket.IsWebSocketUpgrade(r) || !offers(r, wire.TunnelSubprotocol):
+	case !websocket.IsWebSocketUpgrade(r) || !slices.Contains(websocket.Subprotocols(r), wire.TunnelSubprotocol):
 		g.refuse(w, refusedUpgrade, 0)
 		return
 	case !g.upgrader.CheckOrigin(r):
@@ -53,30 +52,17 @@ func (g *Gateway) serveTunnel(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, why, 0)
 		return
 	}
-	id, until, ok := g.authenticate(w, r)
-	if !ok {
-		return
-	}
-	if !time.Now().Before(until) {
-		g.refuse(w, refusedEnded, 0)
+	c, ok := g.identify(w, r)
+	if !ok || !c.Proof.Prove(w, nil) {
 		return
 	}
 	conn, err := g.dial(r.Context())
 	if err != nil {
-		g.log.Warn("a box cannot be brought to the broker", "site", id.Site, "box", id.Box, "err", err)
+		g.log.Warn("a box cannot be brought to the broker", "site", c.Box.Site, "box", c.Box.Box, "err", err)
 		g.refuse(w, refusedBroker, 0)
 		return
 	}
-	g.openTunnel(w, r, &tunnel{gateway: g, id: id, until: until, since: time.Now(), broker: conn, done: make(chan struct{})})
-}
-
-func offers(r *http.Request, subprotocol string) bool {
-	for _, p := range websocket.Subprotocols(r) {
-		if p == subprotocol {
-			return true
-		}
-	}
-	return false
+	g.openTunnel(w, r, &tunnel{gateway: g, id: c.Box, until: c.Until, since: time.Now(), broker: conn, done: make(chan struct{})})
 }
 
 // openTunnel answers with 101 and starts the goroutines. The handler returns, so
@@ -84,13 +70,24 @@ func offers(r *http.Request, subprotocol string) bool {
 func (g *Gateway) openTunnel(w http.ResponseWriter, r *http.Request, t *tunnel) {
 	session := g.cfg.Broker.Session(t.id, t.until)
 	t.guard = guard{id: t.id, session: session}
+	// Before the box knows, so that of its tunnels the one it opened last is the newest.
+	replaced, why := g.admit(t)
+	if why != nil {
+		t.broker.Close()
+		g.refuse(w, why, 0)
+		return
+	}
+	if replaced != nil {
+		replaced.end(wire.CloseReplaced, closedReplaced)
+	}
 	header := w.Header().Clone() // what identity says, which Upgrade would leave out
 	header.Set(wire.SessionHeader, session)
 	var err error
 	if t.ws, err = g.upgrader.Upgrade(w, r, header); err != nil {
 		t.broker.Close()
-		var bad websocket.HandshakeError
-		if errors.As(err, &bad) {
+		g.dismiss(t)
+		g.tunnels.Add(-2) // inward and outward never run
+		if _, bad := errors.AsType[websocket.HandshakeError](err); bad {
 			g.refuse(w, refusedHandshake, 0)
 		} else {
 			g.counts.refused.add(refusedHandshake) // the connection is gone
@@ -99,17 +96,6 @@ func (g *Gateway) openTunnel(w http.ResponseWriter, r *http.Request, t *tunnel) 
 	}
 	t.ws.SetReadLimit(wire.MaxTunnelMessage)
 	t.ws.SetPongHandler(func(string) error { t.hear(); return nil })
-	replaced, why := g.admit(t)
-	if why != nil {
-		g.counts.refused.add(why)
-		t.sayClose(wire.CloseRestart, closedRestart)
-		t.ws.Close()
-		t.broker.Close()
-		return
-	}
-	if replaced != nil {
-		replaced.end(wire.CloseReplaced, closedReplaced)
-	}
 	g.counts.opened.Add(1)
 	g.log.Debug("tunnel opened", "site", t.id.Site, "box", t.id.Box, "remote", r.RemoteAddr)
 	t.hear()
@@ -145,6 +131,7 @@ func (t *tunnel) end(code int, reason string) {
 
 // inward brings what the box sends to the broker.
 func (t *tunnel) inward() {
+	defer t.gateway.tunnels.Done()
 	for {
 		kind, message, err := t.ws.NextReader()
 		if err != nil {
@@ -186,7 +173,8 @@ func (t *tunnel) carry(message io.Reader) bool {
 // forward checks some bytes and writes them to the broker, no faster than the
 // box may.
 func (t *tunnel) forward(p []byte) bool {
-	if err := t.guard.check(p); err != nil {
+	out, err := t.guard.pass(p)
+	if err != nil {
 		t.gateway.log.Warn("tunnel closed for what the box sent", "site", t.id.Site, "box", t.id.Box, "reason", err.Error())
 		t.end(wire.CloseProtocol, err.Error())
 		return false
@@ -196,8 +184,11 @@ func (t *tunnel) forward(p []byte) bool {
 	if !t.pace(len(p)) {
 		return false
 	}
+	if len(out) == 0 {
+		return true // writing nothing to an in-process connection waits for a reader
+	}
 	_ = t.broker.SetWriteDeadline(time.Now().Add(writeWait))
-	if _, err := t.broker.Write(p); err != nil {
+	if _, err := t.broker.Write(out); err != nil {
 		t.end(wire.CloseBroker, closedBroker)
 		return false
 	}
@@ -227,7 +218,7 @@ func closingOf(err error) (int, string) {
 	switch {
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		return websocket.CloseNormalClosure, closedByBox
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout(err):
 		return websocket.CloseGoingAway, closedSilent
 	case errors.Is(err, websocket.ErrReadLimit):
 		return websocket.CloseMessageTooBig, closedMessage
@@ -236,9 +227,16 @@ func closingOf(err error) (int, string) {
 	}
 }
 
+// isTimeout knows a deadline also where the WebSocket has put it into other words.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // outward brings what the broker sends to the box, asks it whether it lives, and
 // sees to the end of the tunnel.
 func (t *tunnel) outward() {
+	defer t.gateway.tunnels.Done()
 	defer t.gateway.dismiss(t)
 	t.pump()
 	t.mu.Lock()
@@ -252,8 +250,12 @@ func (t *tunnel) outward() {
 
 func (t *tunnel) pump() {
 	small := make([]byte, smallBuffer)
+	ping := t.since.Add(t.gateway.cfg.PingEvery)
 	for {
-		wake := t.nextWake()
+		wake := ping
+		if t.until.Before(wake) {
+			wake = t.until
+		}
 		_ = t.broker.SetReadDeadline(wake)
 		n, err := t.broker.Read(small)
 		if n > 0 && !t.send(small[:n]) {
@@ -262,12 +264,16 @@ func (t *tunnel) pump() {
 		if n == len(small) && !t.pumpMore() {
 			return
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = t.tick()
-		}
-		if err != nil {
+		if err != nil && !isTimeout(err) {
 			t.end(wire.CloseBroker, closedBroker)
 			return
+		}
+		// Not only after a timeout: the broker may have something all the time.
+		if now := time.Now(); !now.Before(wake) {
+			var ok bool
+			if ping, ok = t.tick(now); !ok {
+				return
+			}
 		}
 	}
 }
@@ -295,7 +301,7 @@ func (t *tunnel) send(p []byte) bool {
 	_ = t.ws.SetWriteDeadline(time.Now().Add(writeWait))
 	if err := t.ws.WriteMessage(websocket.BinaryMessage, p); err != nil {
 		reason := closedLost
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if isTimeout(err) {
 			reason = closedStuck
 		}
 		t.end(websocket.CloseGoingAway, reason)
@@ -304,33 +310,22 @@ func (t *tunnel) send(p []byte) bool {
 	return true
 }
 
-// nextWake is when outward has something to do though the broker is silent.
-func (t *tunnel) nextWake() time.Time {
-	ping := time.Unix(0, t.heard.Load()).Add(t.gateway.cfg.PingEvery)
-	if now := time.Now(); !ping.After(now) {
-		ping = now.Add(t.gateway.cfg.PongWait / 3) // asked already, or about to be: again soon
-	}
-	if t.until.Before(ping) {
-		return t.until
-	}
-	return ping
-}
-
-// tick ends the tunnel with the certificate, or asks whether the box lives.
-func (t *tunnel) tick() error {
-	now := time.Now()
+// tick ends the tunnel with the certificate, or asks whether the box lives, and
+// returns when to do so next.
+func (t *tunnel) tick(now time.Time) (ping time.Time, ok bool) {
 	if !now.Before(t.until) {
 		t.end(wire.CloseEnded, closedEnded)
-		return context.Canceled
+		return time.Time{}, false
 	}
-	if now.Sub(time.Unix(0, t.heard.Load())) < t.gateway.cfg.PingEvery {
-		return nil // it has been heard since
+	heard := time.Unix(0, t.heard.Load())
+	if now.Sub(heard) < t.gateway.cfg.PingEvery {
+		return heard.Add(t.gateway.cfg.PingEvery), true
 	}
 	if err := t.ws.WriteControl(websocket.PingMessage, nil, now.Add(writeWait)); err != nil {
 		t.end(websocket.CloseGoingAway, closedLost)
-		return err
+		return time.Time{}, false
 	}
-	return nil
+	return now.Add(t.gateway.cfg.PongWait / 3), true
 }
 
 // sayClose is a courtesy: a box that does not get it finds the connection closed.

@@ -1,5 +1,7 @@
 package projection
 
+import "slices"
+
 // incarnation is one life of a box's outbox.
 type incarnation struct {
 	id       uint64
@@ -132,11 +134,4 @@ func (b *box) forget(id uint64) {
 	b.loaded[id] = nil
 }
 
-func (b *box) isFolded(id uint64) bool {
-	for _, f := range b.folded {
-		if f == id {
-			return true
-		}
-	}
-	return false
-}
+func (b *box) isFolded(id uint64) bool { return slices.Contains(b.folded, id) }

@@ -45,10 +45,15 @@ func TestStrip(t *testing.T) {
 		minute int
 		cell   projection.Cell
 	}{
-		{0, projection.CellGood}, {10, projection.CellUnknown},
-		{25, projection.CellGood | projection.CellLate}, {30, projection.CellUnknown},
-		{35, projection.CellBad | projection.CellLate}, {45, projection.CellBad | projection.CellLate},
-		{55, projection.CellUnknown}, {65, projection.CellBad}, {70, projection.CellUnknown},
+		{0, projection.CellGood},
+		{10, projection.CellUnknown},
+		{25, projection.CellGood | projection.CellLate},
+		{30, projection.CellUnknown},
+		{35, projection.CellBad | projection.CellLate},
+		{45, projection.CellBad | projection.CellLate},
+		{55, projection.CellUnknown},
+		{65, projection.CellBad},
+		{70, projection.CellUnknown},
 	} {
 		if got := at(want.minute); got != want.cell {
 			t.Errorf("after %d minutes the cell is %#x, want %#x", want.minute, got, want.cell)

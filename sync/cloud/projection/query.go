@@ -14,15 +14,26 @@ import (
 
 // Totals adds up counters of boxes: of a site, or of all in Overview.
 func Totals(boxes []*BoxView) []Count {
-	sums := map[wire.MetricID]uint64{}
+	// Nearly all ids are small, and a fleet has very many counters.
+	var small [256]uint64
+	large := map[wire.MetricID]uint64{}
 	for _, v := range boxes {
 		for _, c := range v.Totals {
-			sums[c.ID] += min(c.Value, ^uint64(0)-sums[c.ID])
+			if c.ID < uint32(len(small)) {
+				small[c.ID] += min(c.Value, ^uint64(0)-small[c.ID])
+			} else {
+				large[c.ID] += min(c.Value, ^uint64(0)-large[c.ID])
+			}
 		}
 	}
-	all := make([]Count, 0, len(sums))
-	for _, id := range slices.Sorted(maps.Keys(sums)) {
-		all = append(all, Count{id, sums[id]})
+	var all []Count
+	for id, n := range small {
+		if n > 0 {
+			all = append(all, Count{wire.MetricID(id), n})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(large)) {
+		all = append(all, Count{id, large[id]})
 	}
 	return all
 }
@@ -216,12 +227,11 @@ func (p *Projection) Hours(id wire.BoxID, metric wire.MetricID, from, to time.Ti
 func (r *reader) stood(hour int64, metric wire.MetricID) (map[uint64]uint64, error) {
 	stood := map[uint64]uint64{}
 	c := r.tx.Bucket([]byte(bucketHours)).Cursor()
-	k, v := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(r.prefix), uint64(max(hour, 0))))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	before := c.Prev
+	if k, _ := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(r.prefix), uint64(max(hour, 0)))); k == nil {
+		before = c.Last
 	}
+	k, v := before()
 	for range lookBack {
 		if !bytes.HasPrefix(k, r.prefix) {
 			break

@@ -225,6 +225,8 @@ func (t *Tx) Load(r *Rollup) error {
 			return err
 		}
 	}
+	// Hours come in any order: days are not made of them before all are there.
+	b.rolled, b.newDay = false, false
 	return b.settle()
 }
 

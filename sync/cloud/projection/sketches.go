@@ -12,9 +12,10 @@ import (
 
 // A sketch of an hour lies under (hour, id, incarnation): the newest replaces
 // the one before, which it contains. Sketches of a day come from merged frames
-// and stand for some of its hours; each lies under its last sequence number,
-// replaces parts whose frames its own contains, and the hours that it was made
-// of. So whatever order they come in, every value is counted once.
+// and stand for some of its hours, never the last (wire.MergeDay); each lies
+// under its last sequence number, replaces parts whose frames its own contains,
+// and the hours that it was made of. So whatever order they come in, every value
+// is counted once.
 type sketch struct {
 	hour        int64 // in which it starts
 	day         bool
@@ -162,17 +163,21 @@ func (s *sketch) within(other *sketch) bool {
 	case s.id != other.id || s.incarnation != other.incarnation:
 		return false
 	case other.day:
-		return other.first <= s.first && s.last <= other.last
+		return (s.day || !s.lastOfDay()) && other.first <= s.first && s.last <= other.last
 	}
 	return !s.day && s.hour == other.hour && s.last <= other.last
 }
+
+// lastOfDay tells whether it is of an hour that no sketch of a day holds.
+func (s *sketch) lastOfDay() bool { return s.hour%24 == 23 }
 
 // eachSketch calls with those that start within [from, to), in hours.
 func (b *box) eachSketch(from, to int64, with func(key []byte, s sketch)) error {
 	return eachSketch(b.tx.bucket(bucketSketches).Cursor(), b.prefix(0), from, to, with)
 }
 
-// foldSketches turns the sketches of hours before limit into those of their days.
+// foldSketches turns the sketches of hours before limit into those of their
+// days, but for the last hour of each.
 func (b *box) foldSketches(limit int64) error {
 	limit -= limit % 24
 	type part struct {
@@ -184,7 +189,7 @@ func (b *box) foldSketches(limit int64) error {
 	parts := map[part]*sketch{}
 	var gone [][]byte
 	err := b.eachSketch(0, limit, func(key []byte, s sketch) {
-		if s.day {
+		if s.day || s.lastOfDay() {
 			return
 		}
 		gone = append(gone, bytes.Clone(key))

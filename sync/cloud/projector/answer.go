@@ -66,19 +66,18 @@ func (p *Projector) refuse(reason, subject string) {
 // Standing is the answer to a box's question. Before Ready the projection may be
 // behind, and the answer make the box send again what is on its way.
 func (p *Projector) Standing(box wire.BoxID, ask *wire.Ask) (*wire.Standing, error) {
-	now := time.Now()
 	applied, err := p.cfg.Projection.Applied(box, ask.Incarnation)
 	if err != nil {
 		return nil, err
 	}
-	s := &wire.Standing{Now: now.UTC(), Incarnation: ask.Incarnation, Applied: applied}
+	s := &wire.Standing{Now: time.Now().UTC(), Incarnation: ask.Incarnation, Applied: applied}
 	if v := p.cfg.Projection.Box(box); v != nil && v.Incarnation != 0 {
 		s.Incarnation = v.Incarnation
 	}
 	if policy := p.cfg.Desired.PolicyFor(box); policy.Revision > ask.Policy {
 		s.Policy = &policy
 	}
-	s.Commands = p.cfg.Desired.Pending(box, now)
-	s.Live, s.Renew = p.cfg.Desired.Wants(box, now)
+	s.Commands = p.cfg.Desired.Pending(box)
+	s.Live, s.Renew = p.cfg.Desired.Wants(box)
 	return s, nil
 }

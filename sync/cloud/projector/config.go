@@ -3,7 +3,6 @@ package projector
 import (
 	"cmp"
 	"context"
-	"crypto"
 	"errors"
 	"log/slog"
 	"time"
@@ -26,9 +25,9 @@ const (
 
 // Key is a public key that a box has or had.
 type Key struct {
-	ID      uint64 // wire.KeyID of Public
-	Public  crypto.PublicKey
-	Revoked time.Time // zero while it is not
+	ID     uint64    // wire.KeyID of Public
+	Public []byte    // SubjectPublicKeyInfo
+	Until  time.Time // when it was revoked or replaced; zero while it is good
 }
 
 // Keys knows the keys of boxes, from memory.
@@ -44,10 +43,10 @@ type Desired interface {
 	// PolicyFor returns the desired policy; revision 0 for none.
 	PolicyFor(box wire.BoxID) wire.Policy
 	// Pending returns commands that have not expired and have no result.
-	Pending(box wire.BoxID, now time.Time) []wire.Command
+	Pending(box wire.BoxID) []wire.Command
 	// Wants returns for how long the box is watched live, and whether it is to
 	// renew its certificate at once.
-	Wants(box wire.BoxID, now time.Time) (live wire.Seconds, renew bool)
+	Wants(box wire.BoxID) (live wire.Seconds, renew bool)
 }
 
 // Results takes the outcomes of commands. It may be called more than once with

@@ -24,11 +24,11 @@ type item struct {
 // follow reads the stream, again from where the projection is after any fault
 // of the broker or the disk. Only a damaged projection ends it.
 func (p *Projector) follow(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		err := p.session(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			continue
 		case errors.Is(err, projection.ErrDamaged):
 			return err
 		case errors.Is(err, errMoved):
@@ -36,10 +36,9 @@ func (p *Projector) follow(ctx context.Context) error {
 		}
 		p.health.Store(&err)
 		p.cfg.Logger.Warn("stream cannot be read, trying again", "err", err)
-		if !sleep(ctx, time.Second) {
-			return nil
-		}
+		sleep(ctx, time.Second)
 	}
+	return nil
 }
 
 // session reads with one consumer until something fails.

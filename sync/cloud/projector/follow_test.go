@@ -204,7 +204,7 @@ func TestRefusals(t *testing.T) {
 	for _, want := range []struct {
 		box    wire.BoxID
 		reason string
-	}{{bad.ID, "signature"}, {bad.ID, "foreign"}, {bad.ID, "malformed"}, {bad.ID, "oversize"}, {revoked.ID, "revoked"}} {
+	}{{bad.ID, "signature"}, {bad.ID, "foreign"}, {bad.ID, "malformed"}, {bad.ID, "oversize"}, {revoked.ID, "key-ended"}} {
 		if !slices.ContainsFunc(n.p.Box(want.box).Refused, func(c projection.Refused) bool { return c.Reason == want.reason && c.Count == 1 }) {
 			t.Errorf("%s: refused are %+v, want one for %q", want.box, n.p.Box(want.box).Refused, want.reason)
 		}

@@ -1,7 +1,10 @@
 package projector
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,23 +18,31 @@ const (
 	refusedSubject = "subject"     // it came on no subject of a box
 	refusedUnknown = "unknown"     // no such box was ever enrolled
 	refusedNoKey   = "unknown-key" // signed by a key that the box never had
-	refusedRevoked = "revoked"     // signed by a key after it was revoked
+	refusedEnded   = "key-ended"   // signed by a key after it was revoked or replaced
 )
 
 const (
 	refreshWait  = 2 * time.Second
 	refreshEvery = 5 * time.Second
 	maxRefreshed = 1024
+	maxParsed    = 32 << 10
 )
 
 // judge tells whether messages are what they claim. It is used by one goroutine.
 type judge struct {
 	keys      Keys
 	refreshed map[wire.BoxID]time.Time // when a box's record was last asked for
+	parsed    map[uint64]parsedKey     // by Key.ID
+}
+
+// parsedKey spares reading a key for every batch that it signed.
+type parsedKey struct {
+	der    []byte
+	public crypto.PublicKey
 }
 
 func newJudge(keys Keys) *judge {
-	return &judge{keys, map[wire.BoxID]time.Time{}}
+	return &judge{keys, map[wire.BoxID]time.Time{}, map[uint64]parsedKey{}}
 }
 
 // message makes of a message of the stream what the projection applies.
@@ -63,7 +74,11 @@ func (j *judge) body(ctx context.Context, box wire.BoxID, data []byte, at time.T
 	if refused != "" {
 		return nil, refused
 	}
-	if err := batch.Verify(key.Public); err != nil {
+	public, err := j.parse(&key)
+	if err != nil {
+		return nil, wire.Reason(wire.ErrKey)
+	}
+	if err := batch.Verify(public); err != nil {
 		return nil, wire.Reason(err)
 	}
 	body, err := batch.Decode()
@@ -81,13 +96,28 @@ func (j *judge) find(box wire.BoxID, id uint64, at time.Time) (Key, string) {
 	for _, k := range keys {
 		switch {
 		case k.ID != id:
-		case !k.Revoked.IsZero() && !at.Before(k.Revoked):
-			return Key{}, refusedRevoked
+		case !k.Until.IsZero() && !at.Before(k.Until):
+			return Key{}, refusedEnded
 		default:
 			return k, ""
 		}
 	}
 	return Key{}, refusedNoKey
+}
+
+func (j *judge) parse(k *Key) (crypto.PublicKey, error) {
+	if p, ok := j.parsed[k.ID]; ok && bytes.Equal(p.der, k.Public) {
+		return p.public, nil
+	}
+	public, err := x509.ParsePKIXPublicKey(k.Public)
+	if err != nil {
+		return nil, err
+	}
+	if len(j.parsed) >= maxParsed {
+		clear(j.parsed)
+	}
+	j.parsed[k.ID] = parsedKey{bytes.Clone(k.Public), public}
+	return public, nil
 }
 
 // refresh asks for a box's record when a key is missing: the box may have

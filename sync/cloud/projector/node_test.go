@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"crypto/x509"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -48,7 +49,11 @@ func (r *register) Keys(box wire.BoxID) []projector.Key {
 	if err != nil {
 		panic(err)
 	}
-	return []projector.Key{{ID: id, Public: public, Revoked: r.revoked[box]}}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		panic(err)
+	}
+	return []projector.Key{{ID: id, Public: der, Until: r.revoked[box]}}
 }
 
 func (r *register) Refresh(_ context.Context, box wire.BoxID) error {
@@ -61,11 +66,11 @@ func (r *register) Refresh(_ context.Context, box wire.BoxID) error {
 
 func (r *register) PolicyFor(wire.BoxID) wire.Policy { return wire.Policy{Revision: 7} }
 
-func (r *register) Pending(wire.BoxID, time.Time) []wire.Command {
+func (r *register) Pending(wire.BoxID) []wire.Command {
 	return []wire.Command{{ID: "c1", Name: "backup", Expires: time.Now().Add(time.Hour)}}
 }
 
-func (r *register) Wants(wire.BoxID, time.Time) (wire.Seconds, bool) { return 30, false }
+func (r *register) Wants(wire.BoxID) (wire.Seconds, bool) { return 30, false }
 
 func (r *register) Result(_ context.Context, result projection.Result) error {
 	r.mu.Lock()

@@ -117,24 +117,24 @@ func (r *Registry) Run(ctx context.Context) error {
 	r.running = true
 	r.mu.Unlock()
 	wait := 50 * time.Millisecond
-	for {
+	for ctx.Err() == nil {
 		began := time.Now()
-		err := r.follow(ctx)
+		why := r.follow(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
-		r.setHealth(fmt.Errorf("registry: %w", err))
+		r.setHealth(fmt.Errorf("registry: %w", why))
 		if time.Since(began) > 10*time.Second {
 			wait = 50 * time.Millisecond
 		}
-		r.log.Debug("reading the registry again", "err", err)
+		r.log.Debug("reading the registry again", "reason", why)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
 		wait = min(2*wait, retryMax)
 	}
+	return nil
 }
 
 func (r *Registry) setHealth(err error) {

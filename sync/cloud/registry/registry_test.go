@@ -279,7 +279,7 @@ func TestPolicies(t *testing.T) {
 	set("at once again", r.SetBoxPolicy(t.Context(), boxA, doc(`{"frame_every":60}`), "eve"), `{"level":"minimal"}`, `{"frame_every":60}`)
 	set("none for the site", r.SetSitePolicy(t.Context(), "main", "hall-1", nil, "eve"), "", `{"frame_every":60}`)
 	set("none for the box", r.SetBoxPolicy(t.Context(), boxA, nil, "eve"), "", "")
-	for _, bad := range []string{`{"levle":"x"}`, `{"level":"all"}`, `{"frame_every":5}`, `[]`, `{`, ``, `{"log_level":"loud"}`} {
+	for _, bad := range []string{`{"colour":"x"}`, `{"level":"all"}`, `{"frame_every":5}`, `[]`, `{`, ``, `{"log_level":"loud"}`} {
 		if err := r.SetBoxPolicy(t.Context(), boxA, doc(bad), "eve"); err == nil {
 			t.Errorf("policy %s: got no error", bad)
 		}

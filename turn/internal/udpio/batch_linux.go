@@ -31,6 +31,8 @@ type Batch struct {
 	headers []byte
 	used    int // of headers
 	out     outbox
+	single  outbox // of one packet, see sendSingly
+	narrow  narrowPaths
 }
 
 // packet is one datagram of a train.
@@ -47,6 +49,7 @@ type train struct {
 	socket      *Socket
 	to          netip.AddrPort
 	tos         uint8
+	whole       bool // not in fragments
 	full        bool // nothing may follow
 	count       int32
 	segment     int // bytes of each packet
@@ -69,7 +72,7 @@ func NewBatch(c *Counters, size int) *Batch {
 		packets: make([]packet, 0, size), trains: make([]train, 0, size),
 		table:   make([]uint16, 1<<bits.Len(uint(2*size-1))),
 		headers: make([]byte, size*MaxHeader),
-		out:     newOutbox(size),
+		out:     newOutbox(size), single: newOutbox(1),
 	}
 }
 
@@ -100,7 +103,7 @@ func (b *Batch) Send(s *Socket, p Packet) {
 	slot := b.find(s, p.To)
 	if at := b.table[slot]; at != 0 {
 		t := &b.trains[at-1]
-		if t.takes(size, p.TOS) {
+		if t.takes(size, &p) {
 			b.packets[t.last].next = index
 			t.last = index
 			t.count++
@@ -110,15 +113,16 @@ func (b *Batch) Send(s *Socket, p Packet) {
 		}
 	}
 	b.trains = append(b.trains, train{
-		socket: s, to: p.To, tos: p.TOS, count: 1, segment: size, bytes: size,
-		first: index, last: index, slot: uint16(slot), full: size == 0,
+		socket: s, to: p.To, tos: p.TOS, whole: p.Whole, count: 1, segment: size, bytes: size,
+		first: index, last: index, slot: uint16(slot),
+		full: size == 0 || b.narrow.refuse(s, p.To, size, b.now),
 	})
 	b.table[slot] = uint16(len(b.trains))
 }
 
 // takes says whether a packet may join the train.
-func (t *train) takes(size int, tos uint8) bool {
-	return !t.full && size > 0 && size <= t.segment && tos == t.tos && t.count < maxTrain &&
+func (t *train) takes(size int, p *Packet) bool {
+	return !t.full && size > 0 && size <= t.segment && p.TOS == t.tos && p.Whole == t.whole && t.count < maxTrain &&
 		t.bytes+size <= maxTrainBytes && !t.socket.noGSO.Load()
 }
 
@@ -157,11 +161,11 @@ func (b *Batch) Flush() {
 }
 
 // sendAll sends the trains in the order in which they began, those of one
-// socket in a row together.
+// socket in a row together, unless only some of them may be fragmented.
 func (b *Batch) sendAll() {
 	for from := 0; from < len(b.trains); {
 		to := from + 1
-		for to < len(b.trains) && b.trains[to].socket == b.trains[from].socket {
+		for to < len(b.trains) && b.trains[to].socket == b.trains[from].socket && b.trains[to].whole == b.trains[from].whole {
 			to++
 		}
 		b.sendTrains(b.trains[from:to])

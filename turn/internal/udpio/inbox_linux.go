@@ -17,11 +17,22 @@ const controlRoom = 96
 // not compete for the same lines of a cache.
 const slotSize = 64<<10 + 2048 + 192
 
+const (
+	// roundBytes is about how much is read before what it caused is sent. Small
+	// datagrams fill the slots before.
+	roundBytes = 1 << 20
+	// maxHeld is how much of the slots may stay in memory.
+	maxHeld = 4 << 20
+)
+
 // inbox is where datagrams are read into. A part of it is used until what was
 // read has been sent on. Of each slot only what has been written to takes
 // memory, a page for datagrams that come one by one.
 type inbox struct {
 	used     int
+	bytes    int               // in the slots that are used
+	high     [batchSize]uint32 // of each slot, how much has been written to
+	held     int               // of all of them
 	headers  [batchSize]unix.Mmsghdr
 	vectors  [batchSize]unix.Iovec
 	names    [batchSize]unix.RawSockaddrInet6 // large enough for either family
@@ -63,6 +74,41 @@ func (in *inbox) arm(i int) {
 	h.Flags = 0
 }
 
+// touch takes note of how much of a slot has been written to.
+func (in *inbox) touch(i int) {
+	n := in.headers[i].Len
+	in.bytes += int(n)
+	if n > in.high[i] {
+		in.held += int(n - in.high[i])
+		in.high[i] = n
+	}
+}
+
+// reuse makes all slots free. When large reads have left too much in memory the
+// kernel gets it back, but for the slots in front, which serve every round.
+// That is rare: rounds of large reads end early and use only those.
+func (in *inbox) reuse() {
+	in.used, in.bytes = 0, 0
+	if in.held <= maxHeld {
+		return
+	}
+	kept, from := 0, 0
+	for ; kept+int(in.high[from]) <= maxHeld/2; from++ {
+		kept += int(in.high[from])
+	}
+	page := os.Getpagesize()
+	_ = unix.Madvise(in.data[(from*slotSize+page-1)/page*page:], unix.MADV_DONTNEED)
+	clear(in.high[from:])
+	in.held = kept
+}
+
+// expect says how many slots the next read of s may fill, after one that has
+// filled n with so many bytes: twice as many, but not more than a round takes if
+// they are as large again. What comes after a pause may be a flood of large ones.
+func (s *Socket) expect(n, bytes int) {
+	s.next = min(max(2*n, minShare), roundBytes/max(1, bytes/max(1, n)))
+}
+
 // read reads up to share times from s, in one system call, and hands the
 // datagrams to its handler.
 func (l *Loop) read(s *Socket, share int) {
@@ -78,10 +124,13 @@ func (l *Loop) read(s *Socket, share int) {
 		return
 	}
 	in.used += int(n)
+	before := in.bytes
 	for i := from; i < in.used; i++ {
+		in.touch(i)
 		l.deliver(s, i)
 		in.arm(i)
 	}
+	s.expect(int(n), in.bytes-before)
 }
 
 // deliver hands over the datagrams of one slot.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Loop reads sockets on one thread. New, Run, and Close for one that never ran.
+// Loop reads sockets in one goroutine. New, Run, and Close for one that never ran.
 type Loop struct {
 	epoll, wake int
 	counters    *Counters
@@ -61,7 +61,7 @@ func (l *Loop) Add(s *Socket, h Handler) error {
 	if l.closed {
 		return os.ErrClosed
 	}
-	s.handler = h
+	s.handler, s.next = h, minShare
 	if n := len(l.free); n > 0 {
 		s.slot, l.free = l.free[n-1], l.free[:n-1]
 		l.sockets[s.slot] = s
@@ -133,10 +133,11 @@ func (l *Loop) serve(events []unix.EpollEvent) {
 	l.batch.now = time.Now()
 	share := min(max(batchSize/len(l.ready), minShare), maxShare)
 	for _, s := range l.ready {
-		if l.inbox.used+share > batchSize {
+		n := min(share, s.next)
+		if l.inbox.used+n > batchSize || l.inbox.bytes >= roundBytes {
 			l.flush()
 		}
-		l.read(s, share)
+		l.read(s, n)
 	}
 	l.flush()
 	for i, s := range l.ready {
@@ -145,7 +146,7 @@ func (l *Loop) serve(events []unix.EpollEvent) {
 	}
 }
 
-// How many datagrams are read of one socket before the next has its turn.
+// How many slots are read of one socket before the next has its turn.
 const (
 	minShare = 32
 	maxShare = 256
@@ -166,7 +167,7 @@ func (l *Loop) resolve(events []unix.EpollEvent) {
 
 func (l *Loop) flush() {
 	l.batch.Flush()
-	l.inbox.used = 0
+	l.inbox.reuse()
 }
 
 // Close lets go of the loop. Run does so by itself. It may be called more than once.

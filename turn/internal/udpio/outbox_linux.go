@@ -3,6 +3,7 @@ package udpio
 import (
 	"encoding/binary"
 	"errors"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -112,12 +113,17 @@ func writeControl(b *[controlRoom]byte, t *train, segment int) int {
 func (b *Batch) sendTrains(trains []train) {
 	s := trains[0].socket
 	if !s.acquire() {
-		for i := range trains {
-			b.counters.SendFailed.Add(uint64(trains[i].count))
-		}
+		b.lose(trains, &b.counters.SendFailed)
 		return
 	}
 	defer s.release()
+	if trains[0].whole {
+		if err := s.fragment(false); err != nil {
+			b.lose(trains, &b.counters.SendFailed)
+			return
+		}
+		defer func() { _ = s.fragment(true) }() // what could be set can be set back
+	}
 	b.out.used = 0
 	for i := range trains {
 		segment := 0
@@ -140,6 +146,16 @@ func (b *Batch) sendTrains(trains []train) {
 	}
 }
 
+// lose counts trains that do not go out.
+func (b *Batch) lose(trains []train, reason *atomic.Uint64) {
+	for i := range trains {
+		reason.Add(uint64(trains[i].count))
+		for at := trains[i].first; at != noPacket; at = b.packets[at].next {
+			b.packets[at].lose()
+		}
+	}
+}
+
 // failed deals with a train that the kernel has not taken, the first of
 // trains, and returns how many are done with.
 func (b *Batch) failed(trains []train, errno unix.Errno) int {
@@ -150,19 +166,19 @@ func (b *Batch) failed(trains []train, errno unix.Errno) int {
 	case bufferFull(errno):
 		// Waiting would hold up everyone else. What the network does not take
 		// at this pace is lost here, and counted.
-		for i := range trains {
-			b.counters.BufferFull.Add(uint64(trains[i].count))
-		}
+		b.lose(trains, &b.counters.BufferFull)
 		return len(trains)
 	case t.count > 1:
 		// EIO: the network card computes no checksums, now or later. EINVAL and
 		// EMSGSIZE: a segment is larger than this path takes in one piece.
 		if errors.Is(errno, unix.EIO) || errors.Is(errno, unix.EOPNOTSUPP) {
 			t.socket.noGSO.Store(true)
+		} else {
+			b.narrow.remember(t.socket, t.to, t.segment, b.now)
 		}
 		b.sendSingly(t)
 	default:
-		b.counters.SendFailed.Add(1)
+		b.lose(trains[:1], &b.counters.SendFailed)
 	}
 	return 1
 }
@@ -173,7 +189,7 @@ func bufferFull(errno unix.Errno) bool {
 
 // sendSingly sends the packets of a train one by one.
 func (b *Batch) sendSingly(t *train) {
-	single := newOutbox(1)
+	single := &b.single
 	for i := t.first; i != noPacket; i = b.packets[i].next {
 		p := &b.packets[i]
 		single.used = 0
@@ -185,8 +201,10 @@ func (b *Batch) sendSingly(t *train) {
 			p.count(1, len(p.payload))
 		case bufferFull(errno):
 			b.counters.BufferFull.Add(1)
+			p.lose()
 		default:
 			b.counters.SendFailed.Add(1)
+			p.lose()
 		}
 	}
 }
@@ -212,5 +230,11 @@ func (b *Batch) sent(t *train) {
 func (p *packet) count(packets, bytes int) {
 	for _, m := range p.meters {
 		m.Add(packets, bytes)
+	}
+}
+
+func (p *packet) lose() {
+	for _, m := range p.meters {
+		m.Lose(len(p.payload))
 	}
 }

@@ -60,9 +60,6 @@ func (s *Socket) WriteTo(p []byte, to netip.AddrPort) error {
 	return err
 }
 
-// WriteWhole is refused: there is no portable way to forbid fragments.
-func (s *Socket) WriteWhole([]byte, netip.AddrPort) error { return errors.ErrUnsupported }
-
 // Closed says whether Close has been called.
 func (s *Socket) Closed() bool { return s.closed.Load() }
 
@@ -167,8 +164,11 @@ func (b *Batch) Header(n int) []byte { return b.header[:n:n] }
 // Send sends p from s.
 func (b *Batch) Send(s *Socket, p Packet) {
 	b.whole = append(append(append(b.whole[:0], p.Header...), p.Payload...), make([]byte, p.Pad)...)
-	if s.WriteTo(b.whole, p.To) != nil {
+	if p.Whole || s.WriteTo(b.whole, p.To) != nil { // there is no portable way to forbid fragments
 		b.counters.SendFailed.Add(1)
+		for _, m := range p.Meters {
+			m.Lose(len(p.Payload))
+		}
 		return
 	}
 	for _, m := range p.Meters {

@@ -1,7 +1,6 @@
 package udpio
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,7 +23,9 @@ type Socket struct {
 	closed atomic.Bool
 	noGSO  atomic.Bool // the kernel or the network card does not segment
 
-	overflowed uint32 // the kernel's count; the loop's alone
+	// The loop's alone:
+	overflowed uint32 // the kernel's count
+	next       int    // how many slots its next read may fill
 
 	loop    atomic.Pointer[Loop] // set by Loop.Add
 	slot    uint32
@@ -55,7 +56,10 @@ func Listen(at netip.AddrPort, o Options) (*Socket, error) {
 }
 
 func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
-	options := []struct{ level, name int }{{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}}
+	// Only what was dropped goes uncounted where a kernel does not know this, as
+	// those that emulate Linux do not.
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
+	var options []struct{ level, name int }
 	if family == unix.AF_INET {
 		options = append(options, struct{ level, name int }{unix.IPPROTO_IP, unix.IP_RECVTOS})
 	} else {
@@ -131,24 +135,20 @@ func (s *Socket) WriteTo(p []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// WriteWhole is WriteTo with the Don't Fragment bit set, whatever the size
-// (RFC 8656 §14). A packet that another goroutine sends at the same moment may
-// get the bit too.
-func (s *Socket) WriteWhole(p []byte, to netip.AddrPort) error {
+// fragment says whether what is sent from now on may go out in fragments. That
+// is a matter of the socket: a packet that another goroutine sends at the same
+// moment meets with the same.
+func (s *Socket) fragment(may bool) error {
 	level, name, whole, normal := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO, unix.IP_PMTUDISC_WANT
 	if s.local.Addr().Is6() {
 		level, name = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
 		whole, normal = unix.IPV6_PMTUDISC_DO, unix.IPV6_PMTUDISC_WANT
 	}
-	if !s.acquire() {
-		return net.ErrClosed
+	value := whole
+	if may {
+		value = normal
 	}
-	defer s.release()
-	if err := unix.SetsockoptInt(s.fd, level, name, whole); err != nil {
-		return os.NewSyscallError("setsockopt", err)
-	}
-	err := s.WriteTo(p, to)
-	return errors.Join(err, os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd, level, name, normal)))
+	return unix.SetsockoptInt(s.fd, level, name, value)
 }
 
 // Closed says whether Close has been called.

@@ -1,6 +1,7 @@
 package udpio_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -59,6 +60,70 @@ func TestTrafficClass(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What must not be fragmented leaves with its traffic class and in its turn, in
+// segments too; and it fails where it does not fit.
+func TestWhole(t *testing.T) {
+	counters := new(udpio.Counters)
+	from, err := udpio.Listen(loopback(false), udpio.Options{Counters: counters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	echos, _ := start(t, false, 1) // which gives back the class it was sent with
+	to := echos[0].socket.LocalAddr()
+	b, meter := udpio.NewBatch(counters, 64), new(udpio.Meter)
+	const packets = 40
+	for i := range packets {
+		b.Send(from, udpio.Packet{
+			To: to, TOS: 0xB8, Whole: i/10%2 == 1, Payload: []byte{byte(i), 2, 3, 4}, Meters: [2]*udpio.Meter{meter},
+		})
+	}
+	b.Flush()
+	if meter.Packets() != packets || counters.Segmented.Load() < packets {
+		t.Errorf("sent %d packets, %d in segments, want %d", meter.Packets(), counters.Segmented.Load(), packets)
+	}
+	got := make(chan udpio.Datagram, packets)
+	loop, err := udpio.NewLoop(counters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loop.Add(from, collect(got)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	done := make(chan error)
+	go func() { done <- loop.Run(ctx) }()
+	for i := range packets {
+		select {
+		case d := <-got:
+			if d.TOS != 0xB8 || d.Data[4] != byte(i) {
+				t.Errorf("packet %d: number %d with traffic class %#x, want %#x", i, d.Data[4], d.TOS, 0xB8)
+			}
+		case <-ctx.Done():
+			t.Fatalf("packet %d did not arrive", i)
+		}
+	}
+	b.Send(from, udpio.Packet{To: to, Whole: true, Payload: make([]byte, 65508)}) // no datagram is so large
+	b.Send(from, udpio.Packet{To: to, Payload: []byte("next"), Meters: [2]*udpio.Meter{meter}})
+	b.Flush()
+	if counters.SendFailed.Load() != 1 || meter.Packets() != packets+1 {
+		t.Errorf("%d failed, %d sent, want 1 and %d", counters.SendFailed.Load(), meter.Packets(), packets+1)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// collect keeps what it receives.
+type collect chan udpio.Datagram
+
+func (c collect) Receive(_ *udpio.Batch, d udpio.Datagram) {
+	d.Data = bytes.Clone(d.Data)
+	c <- d
 }
 
 // A flood of one size goes out in segments; what is lost is counted.

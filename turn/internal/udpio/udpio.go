@@ -1,6 +1,6 @@
 // Package udpio moves UDP datagrams in batches, for a relay that has many
-// sockets and touches each datagram once. A Loop reads its sockets on one
-// thread, as many datagrams a system call as there are, and hands each to the
+// sockets and touches each datagram once. A Loop reads its sockets in one
+// goroutine, many datagrams a system call, and hands each to the
 // socket's Handler. What the handlers send is gathered in a Batch and goes out
 // when the loop has handled what it read: datagrams to one address in a row as
 // one segmented send (UDP GSO), several addresses of one socket in one system
@@ -50,8 +50,11 @@ type Packet struct {
 	Header  []byte
 	Payload []byte
 	Pad     int // 0 to 3
-	// The meters that count Payload once the kernel has taken the packet. Either
-	// may be nil.
+	// Whole forbids to send it in fragments: it fails if it is larger than the
+	// path takes in one piece.
+	Whole bool
+	// The meters that count Payload once the kernel has taken the packet, or lose
+	// it. Either may be nil.
 	Meters [2]*Meter
 }
 
@@ -59,7 +62,10 @@ func (p *Packet) size() int { return len(p.Header) + len(p.Payload) + p.Pad }
 
 // Meter counts payload. The zero value is ready.
 type Meter struct {
-	Parent         *Meter // counts the same; set before the first Add, may be nil
+	Parent *Meter // counts the same; set before the first Add, may be nil
+	// Lost hears of payload that would have been counted and was not sent; set
+	// before the first packet, may be nil. It must not block.
+	Lost           func(bytes int)
 	packets, bytes atomic.Uint64
 }
 
@@ -68,6 +74,13 @@ func (m *Meter) Add(packets, bytes int) {
 	for ; m != nil; m = m.Parent {
 		m.packets.Add(uint64(packets))
 		m.bytes.Add(uint64(bytes))
+	}
+}
+
+// Lose says that so many bytes of payload are not sent. Any goroutine may call it.
+func (m *Meter) Lose(bytes int) {
+	if m != nil && m.Lost != nil {
+		m.Lost(bytes)
 	}
 }
 

@@ -54,11 +54,18 @@ export function Parts({status}) {
   </section>`;
 }
 
+/** @param {any} upstream */
+function cloud({joined, site, url, connected, way, queue_frames: queue}) {
+  if (!joined) return 'not joined to a cloud';
+  return `site ${site} · ${connected ? `connected to ${url} by ${way}` : `no connection to ${url}`} · ${plural(queue, 'report')} to send`;
+}
+
 /** @param {string} name @param {any} status */
 function details(name, status) {
   if (/relay|turn/.test(name)) return status.relay.enabled ? plural(status.relay.allocations, 'allocation') : 'switched off';
   if (/discovery|mdns/.test(name)) return status.discovery.enabled ? status.discovery.instance : 'switched off';
   if (/store/.test(name)) return bytes(status.store.bytes);
+  if (/upstream/.test(name)) return cloud(status.upstream);
   if (/signal/.test(name)) return plural(status.conns, 'connection');
   return '';
 }

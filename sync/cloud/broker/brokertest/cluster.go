@@ -30,10 +30,7 @@ type Cluster struct {
 func StartCluster(t testing.TB, nodes int, settings string) *Cluster {
 	t.Helper()
 	dir := t.TempDir()
-	c := &Cluster{binary: filepath.Join(dir, "nats-server"), servers: make([]*exec.Cmd, nodes)}
-	if out, err := exec.Command("go", "build", "-o", c.binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
+	c := &Cluster{binary: build(t), servers: make([]*exec.Cmd, nodes)}
 	var err error
 	if c.Seed, err = broker.NewCalloutSeed(); err != nil {
 		t.Fatal(err)
@@ -70,6 +67,21 @@ func StartCluster(t testing.TB, nodes int, settings string) *Cluster {
 		c.Start(t, i)
 	}
 	return c
+}
+
+// build makes the nats-server of the version in go.mod, which is done at once
+// when it is there already.
+func build(t testing.TB) string {
+	t.Helper()
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "bin", "tools", "nats-server")
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
+		t.Fatalf("build nats-server: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // Start starts a server that does not run.

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// update is a change event for all who watch. The frame and what follows are
+// news is a change event for all who watch. The frame and what follows are
 // there when ready is closed.
-type update struct {
+type news struct {
 	number uint64
 	ready  chan struct{}
 	frame  []byte
-	next   *update
+	next   *news
 }
 
 // maxBehind is how many changes a reader may be behind before its stream ends:
@@ -29,8 +29,9 @@ type mark struct {
 
 const (
 	maxMarks = 2048 // a quarter of an hour of changes
-	// resumeSlack is by how much two nodes may know of a change apart.
-	resumeSlack = 10 * time.Second
+	// resumeSlack is by how much two nodes may know of a change apart: both look
+	// at all every sweepEvery for what time alone changes.
+	resumeSlack = sweepEvery + 2*time.Second
 )
 
 // note remembers when the position was reached.
@@ -55,7 +56,7 @@ func (b *board) note(now time.Time, seq uint64) {
 // whatever node. ok is false when this node cannot tell: it has not come so far,
 // or was not there yet.
 func (s *snapshot) since(seq uint64) (changed []*entry, gone []string, ok bool) {
-	if seq > s.seq || len(s.marks) == 0 || seq < s.marks[0].seq {
+	if seq > s.seq || len(s.marks) == 0 || seq > s.marks[len(s.marks)-1].seq {
 		return nil, nil, false
 	}
 	i, _ := slices.BinarySearchFunc(s.marks, seq, func(m mark, seq uint64) int {
@@ -64,8 +65,8 @@ func (s *snapshot) since(seq uint64) (changed []*entry, gone []string, ok bool) 
 		}
 		return 1
 	})
-	// The mark before is a moment at which the position was not reached yet.
-	from := s.marks[max(i-1, 0)].at.Add(-resumeSlack)
+	// What came before this moment came with an earlier position: it was seen.
+	from := s.marks[i].at.Add(-s.slack)
 	if from.Before(s.marks[0].at) {
 		return nil, nil, false
 	}
