@@ -5,7 +5,7 @@ _signalbox_grammar() {
 	commands= options= files= folders= others= argument=
 	case $1 in
 	'')
-		commands='serve join cloud check status discover token room backup restore trust bench version'
+		commands='serve join cloud check status discover token room backup restore upgrade trust bench version'
 		options='--help'
 		;;
 	'serve')
@@ -226,6 +226,25 @@ _signalbox_grammar() {
 		files='--config'
 		folders='--data'
 		argument=file
+		;;
+	'upgrade')
+		commands='status keep watch rollback'
+		;;
+	'upgrade status')
+		options='--json'
+		;;
+	'upgrade keep')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		;;
+	'upgrade watch')
+		options='--config --data --hold --patience --deaths'
+		files='--config'
+		folders='--data'
+		others='--hold --patience --deaths'
+		;;
+	'upgrade rollback')
 		;;
 	'trust')
 		options='--config --data --json'
