@@ -26,6 +26,8 @@ func (b box) Status() api.Status {
 			Path: b.store.Path(), Bytes: file.FileBytes, MaxBytes: file.MaxBytes, Recovery: b.store.Recovery().String(),
 		},
 	}
+	status.Store.WrittenBytes = b.written(file.WrittenBytes)
+	status.Store.WrittenPerDay = perDay(status.Store.WrittenBytes, time.Since(b.started))
 	if !file.LastBackup.IsZero() {
 		status.Store.LastBackup = &file.LastBackup
 	}

@@ -129,6 +129,10 @@ type StoreStatus struct {
 	MaxBytes int64  `json:"max_bytes"`
 	// Recovery says what had to be done to open the file; empty when nothing.
 	Recovery string `json:"recovery,omitempty"`
+	// WrittenBytes is what the box has had written to its disk since it started,
+	// WrittenPerDay the same for a day at that pace.
+	WrittenBytes  int64 `json:"written_bytes"`
+	WrittenPerDay int64 `json:"written_per_day"`
 	// LastBackup is missing before the first scheduled backup.
 	LastBackup *time.Time `json:"last_backup,omitempty"`
 }

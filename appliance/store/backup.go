@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,27 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("backup to %s: %w", path, err)
 	}
 	return nil
+}
+
+// Copy writes a consistent copy of the running store to what begin returns, which
+// is told its size before. It holds a read transaction until all is written, so
+// the file grows meanwhile by what is changed; it ends early with ctx.
+func (s *Store) Copy(ctx context.Context, begin func(bytes int64) io.Writer) error {
+	var failed error // bbolt reports it as text only
+	err := s.View(func(tx *bbolt.Tx) error {
+		to := begin(tx.Size())
+		_, err := tx.WriteTo(writerFunc(func(b []byte) (n int, err error) {
+			if failed = context.Cause(ctx); failed == nil {
+				n, failed = to.Write(b)
+			}
+			return n, failed
+		}))
+		return err
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
 }
 
 // copyTo copies an open database to path, verified and synced.

@@ -216,9 +216,10 @@ _signalbox_grammar() {
 		folders='--data'
 		;;
 	'backup')
-		options='--config --data'
-		files='--config'
+		options='--config --data --from --token-file --ca-file'
+		files='--config --token-file --ca-file'
 		folders='--data'
+		others='--from'
 		argument=file
 		;;
 	'restore')

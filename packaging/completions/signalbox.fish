@@ -250,6 +250,9 @@ complete -c signalbox -n '__signalbox_at "room kick"' -l config -rF -d 'Configur
 complete -c signalbox -n '__signalbox_at "room kick"' -l data -xa '(__fish_complete_directories)' -d 'Folder of the box\'s state.'
 complete -c signalbox -n '__signalbox_at "backup"' -l config -rF -d 'Configuration file. Default: $SIGNALBOX_CONFIG, else /etc/signalbox/signalbox.toml if it is there.'
 complete -c signalbox -n '__signalbox_at "backup"' -l data -xa '(__fish_complete_directories)' -d 'Folder of the box\'s state.'
+complete -c signalbox -n '__signalbox_at "backup"' -l from -x -d 'Address of a box elsewhere, https://HOST. Without it the box of the data folder.'
+complete -c signalbox -n '__signalbox_at "backup"' -l token-file -rF -d 'File with the token of an administrator of that box.'
+complete -c signalbox -n '__signalbox_at "backup"' -l ca-file -rF -d 'PEM file with that box\'s certificate of authority, as signalbox trust prints it there.'
 complete -c signalbox -n '__signalbox_at "backup"' -F
 complete -c signalbox -n '__signalbox_at "restore"' -l config -rF -d 'Configuration file. Default: $SIGNALBOX_CONFIG, else /etc/signalbox/signalbox.toml if it is there.'
 complete -c signalbox -n '__signalbox_at "restore"' -l data -xa '(__fish_complete_directories)' -d 'Folder of the box\'s state.'
