@@ -53,8 +53,10 @@ type Appliance struct {
 	upstream  *upstream.Agent
 	handler   http.Handler
 	verdict   upgrade.Verdict // of the last upgrade, if it concerns this program
+	inMemory  string          // why the state is in memory alone; "" when it is on disk
 	drain     drain
 	reload    reload
+	console   console
 	level     *slog.LevelVar // of the log
 	restart   chan struct{}  // closed when the cloud wants the box to start anew
 }
@@ -229,6 +231,7 @@ func (a *Appliance) Ready() <-chan struct{} { return a.ready }
 // The store closes last: what a part writes while stopping must still land.
 func (a *Appliance) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.store.Close()) }()
+	defer a.clearConsole()
 	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStore()
 	stored := make(chan error, 1)

@@ -5,8 +5,10 @@ import (
 	"strings"
 )
 
-// Line is how the box is doing, in one line: what `systemctl status` shows.
+// Line is how the box is doing, in one line: what `systemctl status` shows. What
+// the machine's console shows is brought up to date on the way.
 func (a *Appliance) Line() string {
+	a.refreshConsole()
 	st := a.signaling.Stats()
 	line := fmt.Sprintf("%s: %s, %s, %s", a.cfg.Site.Name,
 		counted(st.Sessions, "session"), counted(st.Rooms, "room"), counted(a.relay.Stats().Allocations, "allocation"))

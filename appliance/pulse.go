@@ -26,7 +26,7 @@ func (a *Appliance) Pulse(ctx context.Context) error {
 		check func(context.Context) error
 	}{
 		{"signaling", a.signaling.Pulse}, {"http", a.pulseHTTP}, {"turn relay", a.pulseRelay},
-		{"store", func(context.Context) error { return a.store.Check() }},
+		{"store", func(context.Context) error { return a.store.Alive() }},
 	} {
 		done := make(chan error, 1)
 		go func() { done <- part.check(ctx) }() // what hangs does not look at ctx

@@ -25,6 +25,24 @@ func (a *Appliance) written(byStore int64) int64 {
 	return byStore
 }
 
+// clockReason says that the clock must be wrong; "" when it may be right. The box
+// lives with it: its certificate and its setup link do, tokens and relay
+// credentials are made and judged by the same clock.
+func (a *Appliance) clockReason(now time.Time) string {
+	known := a.lastWrite()
+	if born := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC); known.Before(born) {
+		known = born
+	}
+	if now.After(known.Add(-clockSlack)) {
+		return ""
+	}
+	return "the clock says " + now.UTC().Format("2006-01-02 15:04 UTC") + ", which was before " + known.UTC().Format("2006-01-02 15:04 UTC") +
+		"; set it, or let the machine reach a time server: tokens of others are judged by it"
+}
+
+// clockSlack is how far back a clock is set in the course of things.
+const clockSlack = 5 * time.Minute
+
 // shortest is how long the pace of writing is looked at, at least: what a start
 // writes is no measure of a day.
 const shortest = time.Hour

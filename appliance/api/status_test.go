@@ -139,7 +139,7 @@ func TestBackup(t *testing.T) {
 			t.Errorf("backup: %d %q %v", got.status, got.body, got.header)
 		}
 	}
-	b.do("GET", "/v1/backup").refused(http.StatusUnauthorized, "", "")
+	b.do("GET", "/v1/backup").refused(http.StatusUnauthorized, "unauthorized", "token")
 	b.do("GET", "/v1/backup", bearer(b.token("cam-7", auth.DeviceRights, "*"))).refused(http.StatusForbidden, "forbidden", "")
 	without := newBox(t)
 	without.onControl("GET", "/v1/backup").refused(http.StatusServiceUnavailable, "unavailable", "no store")

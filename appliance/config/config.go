@@ -40,6 +40,8 @@ type Config struct {
 
 	// Version is the running program's; set by main.
 	Version string `toml:"-"`
+	// Runtime is a folder in memory that belongs to the service; "" for none.
+	Runtime string `toml:"-"`
 }
 
 // Site is the [site] section.

@@ -5,7 +5,7 @@ _signalbox_grammar() {
 	commands= options= files= folders= others= argument=
 	case $1 in
 	'')
-		commands='serve join cloud check status discover token room backup restore upgrade trust bench version'
+		commands='serve join cloud check status discover token room backup restore upgrade provision trust bench version'
 		options='--help'
 		;;
 	'serve')
@@ -246,6 +246,12 @@ _signalbox_grammar() {
 		others='--hold --patience --deaths'
 		;;
 	'upgrade rollback')
+		;;
+	'provision')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		argument=file
 		;;
 	'trust')
 		options='--config --data --json'

@@ -14,7 +14,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 
+	"signalbox/appliance"
 	"signalbox/appliance/control"
 	"signalbox/internal/jsonapi"
 )
@@ -36,6 +38,13 @@ type client struct {
 // dialBox connects to the box that runs on dir; control.ErrStopped if none does.
 func dialBox(ctx context.Context, dir string) (*client, error) {
 	first, err := control.Dial(ctx, dir)
+	if errors.Is(err, control.ErrStopped) {
+		// A service whose disk cannot be written runs from memory.
+		memory := filepath.Join("/run", filepath.Base(dir), appliance.MemoryDir)
+		if conn, memoryErr := control.Dial(ctx, memory); memoryErr == nil {
+			first, dir, err = conn, memory, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

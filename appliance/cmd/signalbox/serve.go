@@ -31,12 +31,16 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	cfg := loaded.Config
 	cfg.Version = p.version
+	cfg.Runtime = p.getenv("RUNTIME_DIRECTORY") // of a service (systemd.exec(5))
 	if cfg.HTTP.Handed, err = systemd.Listeners(p.getenv); err != nil {
 		return err
 	}
 	box, err := appliance.New(cfg)
 	if err != nil {
 		return err
+	}
+	if cfg.Runtime != "" {
+		box.ShowSetup(cfg.Runtime)
 	}
 	service, err := newService(p, box, box.Log(), func() error { return c.reload(p, box) })
 	if err != nil {

@@ -83,16 +83,8 @@ func (c *upgradeKeep) upstream(p *program) bool {
 	if err != nil {
 		return false
 	}
-	for _, part := range s.Parts {
-		if part.Name == upstreamPart {
-			return part.OK && part.Reason == ""
-		}
-	}
-	return false
+	return s.Upstream.Connected
 }
-
-// upstreamPart is what the link to the cloud is called among the parts.
-const upstreamPart = "upstream"
 
 func (f boxFlags) ask(ctx context.Context, p *program) (s api.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stateLimit)
@@ -136,10 +128,8 @@ func (c *upgradeWatch) health(ctx context.Context, p *program, cloud bool) error
 	if !s.Ready {
 		return errors.New(strings.Join(down(s.Parts), "; "))
 	}
-	for _, part := range s.Parts {
-		if cloud && part.Name == upstreamPart && (!part.OK || part.Reason != "") {
-			return fmt.Errorf("it does not reach the cloud, which the version before did: %s", part.Reason)
-		}
+	if cloud && !s.Upstream.Connected {
+		return errors.New("it does not reach the cloud, which the version before did")
 	}
 	return nil
 }
