@@ -165,6 +165,7 @@ func (l *loader) read(from Sources) {
 	}
 	l.environment(from.Environ)
 	l.flags(from.Flags)
+	l.credentials(from.Environ)
 }
 
 func (l *loader) envFile(environ []string) string {

@@ -43,8 +43,11 @@ func (m *machine) join(from *netlab.Host, subject, room string) *loadgen.Client 
 	done := make(chan struct{})
 	go func() { defer close(done); _ = c.Run(ctx) }()
 	m.t.Cleanup(func() { stop(); <-done })
+	hear(m.t, c, "welcome", func(f loadgen.Frame) bool { return f.Type == "welcome" })
 	send(m.t, c, loadgen.Send{Type: "join", ID: 1, Room: room})
-	hear(m.t, c, "the room", func(f loadgen.Frame) bool { return f.Type == "room" && f.Last })
+	if f := hear(m.t, c, "the room", func(f loadgen.Frame) bool { return f.Type == "room" && f.Last || f.Type == "error" }); f.Type == "error" {
+		m.t.Fatalf("%s joining %s: %s: %s", subject, room, f.ErrorCode(), f.Message)
+	}
 	return c
 }
 
