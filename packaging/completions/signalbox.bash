@@ -5,7 +5,7 @@ _signalbox_grammar() {
 	commands= options= files= folders= others= argument=
 	case $1 in
 	'')
-		commands='serve join cloud check status discover token room backup restore trust bench version'
+		commands='serve join cloud check status discover token room backup restore upgrade provision trust bench version'
 		options='--help'
 		;;
 	'serve')
@@ -216,12 +216,38 @@ _signalbox_grammar() {
 		folders='--data'
 		;;
 	'backup')
+		options='--config --data --from --token-file --ca-file'
+		files='--config --token-file --ca-file'
+		folders='--data'
+		others='--from'
+		argument=file
+		;;
+	'restore')
 		options='--config --data'
 		files='--config'
 		folders='--data'
 		argument=file
 		;;
-	'restore')
+	'upgrade')
+		commands='status keep watch rollback'
+		;;
+	'upgrade status')
+		options='--json'
+		;;
+	'upgrade keep')
+		options='--config --data'
+		files='--config'
+		folders='--data'
+		;;
+	'upgrade watch')
+		options='--config --data --hold --patience --deaths'
+		files='--config'
+		folders='--data'
+		others='--hold --patience --deaths'
+		;;
+	'upgrade rollback')
+		;;
+	'provision')
 		options='--config --data'
 		files='--config'
 		folders='--data'

@@ -27,19 +27,21 @@ const (
 var version string
 
 type commands struct {
-	Serve    serveCommand    `cmd:"" help:"Run the box."`
-	Join     joinCommand     `cmd:"" help:"Join a site of a cloud, which then shows this box."`
-	Cloud    cloudCommands   `cmd:"" help:"Run a cloud node, which all sites report to; look after sites, boxes and people."`
-	Check    checkCommand    `cmd:"" help:"Check the configuration and name every problem."`
-	Status   statusCommand   `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
-	Discover discoverCommand `cmd:"" help:"Find boxes on this network."`
-	Token    tokenCommands   `cmd:"" help:"Let devices and people in."`
-	Room     roomCommands    `cmd:"" help:"Look after rooms."`
-	Backup   backupCommand   `cmd:"" help:"Copy the box's state to a file, also while it runs."`
-	Restore  restoreCommand  `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
-	Trust    trustCommand    `cmd:"" help:"Print the certificate of the box's own authority."`
-	Bench    benchCommand    `cmd:"" help:"Load a box with messages and measure how it does."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run the box."`
+	Join      joinCommand      `cmd:"" help:"Join a site of a cloud, which then shows this box."`
+	Cloud     cloudCommands    `cmd:"" help:"Run a cloud node, which all sites report to; look after sites, boxes and people."`
+	Check     checkCommand     `cmd:"" help:"Check the configuration and name every problem."`
+	Status    statusCommand    `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
+	Discover  discoverCommand  `cmd:"" help:"Find boxes on this network."`
+	Token     tokenCommands    `cmd:"" help:"Let devices and people in."`
+	Room      roomCommands     `cmd:"" help:"Look after rooms."`
+	Backup    backupCommand    `cmd:"" help:"Copy the box's state to a file, also while it runs."`
+	Restore   restoreCommand   `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
+	Upgrade   upgradeCommands  `cmd:"" help:"See how an upgrade went, or go back to the version before."`
+	Provision provisionCommand `cmd:"" help:"Set a new box up from a file on a stick or the boot partition."`
+	Trust     trustCommand     `cmd:"" help:"Print the certificate of the box's own authority."`
+	Bench     benchCommand     `cmd:"" help:"Load a box with messages and measure how it does."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // program is what commands have of the process.
