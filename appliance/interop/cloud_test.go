@@ -94,9 +94,10 @@ func backsUp(t *testing.T, c *cloudNode, b *box) {
 	if after := backups(); after != before+1 || !done() {
 		t.Errorf("%d backups, %d before the command; want it carried out once. Commands: %+v", after, before, c.page("hall-2").Commands)
 	}
-	if c.member("hall-2").LastBackup.IsZero() {
-		t.Error("the dashboard does not know of the backup")
-	}
+	waitFor(t, "the dashboard to know of the backup", patience, func() bool {
+		c.report("hall-2", wire.PolicyDoc{}) // a frame at once
+		return !c.member("hall-2").LastBackup.IsZero()
+	})
 }
 
 func glob(t *testing.T, pattern string) []string {
