@@ -57,6 +57,7 @@ type Appliance struct {
 	drain     drain
 	reload    reload
 	console   console
+	settled   chan struct{}  // closed when the last guests of the ports have been seen to
 	level     *slog.LevelVar // of the log
 	restart   chan struct{}  // closed when the cloud wants the box to start anew
 }
@@ -67,7 +68,7 @@ func New(cfg config.Config) (*Appliance, error) {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	a := &Appliance{
-		cfg: cfg, asked: cfg, log: cfg.Log.LoggerAt(os.Stderr, level), level: level, started: time.Now(), ready: make(chan struct{}), drain: newDrain(),
+		cfg: cfg, asked: cfg, log: cfg.Log.LoggerAt(os.Stderr, level), level: level, started: time.Now(), ready: make(chan struct{}), settled: make(chan struct{}), drain: newDrain(),
 		restart: make(chan struct{}),
 	}
 	if err := a.build(); err != nil {
@@ -239,7 +240,7 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return supervise(ctx, "signaling", a.signaling.Run) })
-	g.Go(func() error { return supervise(ctx, "turn relay", a.relay.Run) })
+	g.Go(func() error { return supervise(ctx, "turn relay", a.runRelay) })
 	g.Go(func() error { return supervise(ctx, "trust", a.trust.Run) })
 	if a.discovery != nil {
 		g.Go(func() error { return supervise(ctx, "discovery", a.discovery.Run) })
@@ -264,6 +265,22 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 	}
 	stopStore()
 	return errors.Join(err, <-stored)
+}
+
+// runRelay ends the relay after the ports it shares with others have settled.
+func (a *Appliance) runRelay(ctx context.Context) error {
+	late, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := context.AfterFunc(ctx, func() {
+		<-a.settled
+		stop()
+	})
+	defer ended()
+	err := a.relay.Run(late)
+	if ctx.Err() != nil && err == nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // supervise runs one part. A part that returns while ctx is live has failed,

@@ -143,9 +143,11 @@ func secureOnly(h http.Handler) http.Handler {
 // sockets, which Shutdown does not know.
 func (a *Appliance) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	var guests newcomers
+	var doors []*door
 	run := func(l net.Listener, h http.Handler) {
 		server := &http.Server{
-			Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+			ConnState: guests.note, Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 			ErrorLog: slog.NewLogLogger(a.part("http").Handler(), slog.LevelDebug), // broken handshakes of strangers
 		}
 		g.Go(func() error {
@@ -155,8 +157,7 @@ func (a *Appliance) serve(ctx context.Context) error {
 			return nil
 		})
 		g.Go(func() error {
-			<-ctx.Done()
-			_ = a.api.Close()
+			<-a.settled
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 			defer cancel()
 			if server.Shutdown(late) != nil {
@@ -166,12 +167,24 @@ func (a *Appliance) serve(ctx context.Context) error {
 		})
 	}
 	for _, s := range a.http {
+		d := newDoor(s.listener)
+		doors = append(doors, d)
 		if s.secure { // one open port is enough for pages, signaling and the relay
-			run(a.relay.Share(s.listener, a.trust.TLSConfig()), secureOnly(a.handler))
+			run(a.relay.Share(d, a.trust.TLSConfig()), secureOnly(a.handler))
 		} else {
-			run(s.listener, a.handler)
+			run(d, a.handler)
 		}
 	}
+	g.Go(func() error {
+		<-ctx.Done()
+		_ = a.api.Close()
+		for _, d := range doors {
+			d.stop()
+		}
+		guests.settle()
+		close(a.settled)
+		return nil
+	})
 	own := http.NewServeMux()
 	own.HandleFunc("GET "+rootPath, a.serveRoot)
 	own.Handle("/", a.api.Control())

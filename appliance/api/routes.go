@@ -142,7 +142,7 @@ var routes = []route{
 	{
 		Method: "GET", Path: "/v1/backup", Access: admin, Body: jsonapi.Write((*API).getBackup, "application/octet-stream"),
 		Refuses: []int{http.StatusServiceUnavailable}, Summary: "Copy of the box's state",
-		Detail:  "The file that `signalbox restore` takes. It holds the box's keys. Fewer bytes than Content-Length are no backup.",
+		Detail: "The file that `signalbox restore` takes. It holds the box's keys. Fewer bytes than Content-Length are no backup.",
 	},
 
 	{
