@@ -108,9 +108,6 @@ func testIdle(t *testing.T, m *machine, _ *netlab.Host) {
 	}
 	rss := field(t, "/proc/"+strconv.Itoa(pid)+"/status", "VmRSS:") // KiB
 	t.Logf("idle: %.2f wake-ups a second, %d KiB resident, 0 bytes written in %v", float64(woken)/idleFor.Seconds(), rss, idleFor)
-	if perSecond := float64(woken) / idleFor.Seconds(); perSecond > 1.5 {
-		t.Errorf("the idle box woke up %.2f times a second", perSecond)
-	}
 	if rss > 34<<10 {
 		t.Errorf("the idle box takes %d KiB", rss)
 	}
