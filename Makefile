@@ -5,7 +5,7 @@ GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build test bench bench-relay micro-bench lint vuln clean
+.PHONY: run build test bench bench-relay bench-machine micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -27,11 +27,17 @@ test: build
 bench: build
 	$(GO) run ./appliance/loadgen/bench
 	$(MAKE) bench-relay
+	$(MAKE) bench-machine
 
 # For a part of it: make bench-relay RELAY='-quick -servers ours,forwarder'.
 bench-relay:
 	$(GO) build -o bin/bench-relay ./turn/bench
 	bin/bench-relay $(RELAY)
+
+# The package on a booted system, root: time to ready, and ten idle minutes with
+# bytes written, wake-ups and memory.
+bench-machine:
+	MACHINE_IDLE=10m $(GO) test -count=1 -timeout=20m -tags=interop -run='TestMachine/(install|idle)' -v ./appliance/interop/machine
 
 micro-bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -20,7 +20,7 @@ var ErrNone = errors.New("the box has not joined a site")
 
 // LookEvery is how often a running box looks whether it has joined, or joined
 // elsewhere.
-const LookEvery = 2 * time.Second
+const LookEvery = 10 * time.Second
 
 // shortFor is how long after its last success a proof by POST may leave out the
 // certificate: the cloud node still has it.
