@@ -6,7 +6,7 @@ GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build release package image generate test bench bench-relay bench-sync faults micro-bench lint vuln clean
+.PHONY: run build release package image generate test test-machine bench bench-relay bench-sync bench-machine faults micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -47,6 +47,11 @@ test: build
 	packaging/test/prepare
 	$(GO) run ./packaging/test
 
+# The package on a machine of its own: a systemd in a container, from install to
+# purge, upgrades that fail, full disks. Needs root and systemd-container; four minutes.
+test-machine:
+	MACHINE=1 $(GO) test -tags interop -count=1 -v ./appliance/interop/machine
+
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
 # beside a textbook hub takes about four minutes, the relay beside pion's example
 # and coturn about thirteen and root, the link to the cloud about sixteen, a thousand
@@ -56,6 +61,7 @@ bench: build
 	$(MAKE) bench-relay
 	$(MAKE) bench-sync
 	$(MAKE) faults
+	$(MAKE) bench-machine
 
 # Two thousand sites at one cloud node, by simulated boxes with real connections,
 # and what the link costs a box. For a part of it: make bench-sync SYNC='-sites 200'.
@@ -72,6 +78,11 @@ faults:
 bench-relay:
 	$(GO) build -o bin/bench-relay ./turn/bench
 	bin/bench-relay $(RELAY)
+
+# The package on a booted system, root: time to ready, and ten idle minutes with
+# bytes written, wake-ups and memory.
+bench-machine:
+	MACHINE=1 MACHINE_IDLE=10m $(GO) test -count=1 -timeout=20m -tags=interop -run='TestMachine/(install|idle)' -v ./appliance/interop/machine
 
 micro-bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

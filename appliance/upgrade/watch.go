@@ -78,7 +78,8 @@ func (w Watcher) Watch(ctx context.Context) (Verdict, error) {
 	return verdict, nil
 }
 
-var errStopped = errors.New("the service was stopped during the trial, which begins anew with the next start")
+// ErrStopped is returned by Watch when somebody stops the service.
+var ErrStopped = errors.New("the service was stopped during the trial, which begins anew with the next start")
 
 // stoppedLooks is how many looks may find the service stopped: it is, for a
 // moment, while it is started again, and before its first start.
@@ -117,7 +118,7 @@ func (w Watcher) judge(ctx context.Context, trial Trial) (reason string, err err
 		}
 		switch {
 		case stopped > stoppedLooks:
-			return "", errStopped
+			return "", ErrStopped
 		case deaths >= w.Deaths:
 			return fmt.Sprintf("it ended %d times, the last time with %s", deaths, state.Result), nil
 		case wellSince.IsZero() && now.Sub(illSince) >= w.Patience:

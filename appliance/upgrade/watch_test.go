@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,7 +185,7 @@ func TestWatchStopped(t *testing.T) {
 			Layout: l, Manager: m, To: func(context.Context) string { return "1.1" }, Health: func(context.Context, bool) error { return nil },
 			Hold: time.Minute, Patience: time.Minute, Deaths: 3, Every: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		}
-		if _, err := w.Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "stopped") {
+		if _, err := w.Watch(t.Context()); !errors.Is(err, upgrade.ErrStopped) {
 			t.Errorf("got %v, want that the service was stopped", err)
 		}
 		if _, err := l.ReadTrial(); err != nil || read(t, l.Program) != "new" {

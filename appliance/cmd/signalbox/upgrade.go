@@ -112,7 +112,11 @@ func (c *upgradeWatch) Run(p *program) error {
 		Logger: config.Log{Format: config.FormatText}.Logger(p.stderr),
 	}
 	_, err := w.Watch(p.ctx)
-	if errors.Is(err, upgrade.ErrNoTrial) {
+	switch {
+	case errors.Is(err, upgrade.ErrStopped):
+		fmt.Fprintf(p.stderr, "signalbox: %v\n", err)
+		return nil
+	case errors.Is(err, upgrade.ErrNoTrial), p.ctx.Err() != nil:
 		return nil
 	}
 	return err

@@ -94,7 +94,7 @@ func boot(t *testing.T, on *netlab.Host, debs string) *machine {
 // halt ends the machine with its first process.
 func (m *machine) halt(cmd *exec.Cmd) {
 	if m.t.Failed() && m.leader != 0 {
-		journal, _ := m.try("journalctl --no-pager -n 80 -u 'signalbox*'")
+		journal, _ := m.try("journalctl --no-pager -n 200 -u 'signalbox*'")
 		m.t.Logf("the journal:\n%s", journal)
 	}
 	if m.leader != 0 {

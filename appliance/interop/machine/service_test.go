@@ -15,11 +15,11 @@ import (
 
 // TestMachine follows a box from the package to the empty disk it leaves: one
 // boot for all of it. Waits that are long in the field are shortened by drop-ins
-// here: the watchdog from 30 s to 4 s where a test hangs the process, the trial
+// here: the watchdog from 30 s to 4 s, and its time to die from 20 s to 2 s, where a test hangs the process, the trial
 // of a new version from 60 s to 5 s where it passes. The trial that fails has
 // the times of the field.
 func TestMachine(t *testing.T) {
-	need(t, "systemd-nspawn", "dpkg-deb", "unshare", "nsenter", "openssl")
+	need(t, "systemd-nspawn", "dpkg-deb", "unshare", "nsenter", "script", "curl")
 	lab := netlab.New(t, "box", "device")
 	debs := packages(t)
 	m := boot(t, lab.Host("box"), debs)
@@ -29,7 +29,7 @@ func TestMachine(t *testing.T) {
 		run  func(*testing.T, *machine, *netlab.Host)
 	}{
 		{"install", testInstall}, {"privileges", testPrivileges}, {"call", testCall}, {"reload", testReload},
-		{"restarts", testRestarts}, {"watchdog", testWatchdog}, {"idle", testIdle},
+		{"setup", testSetup}, {"restarts", testRestarts}, {"watchdog", testWatchdog}, {"idle", testIdle}, {"disk", testDisk},
 		{"upgrade", testUpgrade}, {"broken upgrade", testBrokenUpgrade}, {"downgrade", testDowngrade}, {"purge", testPurge},
 	} {
 		if !t.Run(step.name, func(t *testing.T) {
@@ -93,6 +93,9 @@ func testPrivileges(t *testing.T, m *machine, _ *netlab.Host) {
 	if !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Seccomp:\t2") {
 		t.Errorf("the process may gain privileges:\n%s", status)
 	}
+	if out, err := m.try("systemd-analyze verify /lib/systemd/system/signalbox*"); err != nil || strings.Contains(out, "signalbox") {
+		t.Errorf("the units: %v\n%s", err, out)
+	}
 	// --threshold fails for what is above it, in tenths.
 	for _, unit := range []string{"signalbox", "signalbox-cloud"} {
 		if out, err := m.try("systemd-analyze security --threshold=11 " + unit + ".service"); err != nil {
@@ -143,7 +146,7 @@ func testReload(t *testing.T, m *machine, _ *netlab.Host) {
 // A process that hangs is killed and started again, with the watchdog's name in
 // the journal.
 func testWatchdog(t *testing.T, m *machine, _ *netlab.Host) {
-	m.write("/etc/systemd/system/signalbox.service.d/watchdog.conf", "[Service]\nWatchdogSec=4s")
+	m.write("/etc/systemd/system/signalbox.service.d/watchdog.conf", "[Service]\nWatchdogSec=4s\nTimeoutAbortSec=2s")
 	m.sh("systemctl daemon-reload && systemctl restart signalbox")
 	m.active(10 * time.Second)
 	pid, at := m.property("signalbox", "MainPID"), m.cursor()
