@@ -143,7 +143,7 @@ _signalbox_grammar() {
 		others='--end --end-user'
 		;;
 	'discover')
-		options='--timeout --follow --interface --json'
+		options='--timeout --follow --interface --json --prometheus'
 		others='--timeout --interface'
 		;;
 	'token')

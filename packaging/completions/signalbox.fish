@@ -177,6 +177,7 @@ complete -c signalbox -n '__signalbox_at "discover"' -l timeout -x -d 'How long 
 complete -c signalbox -n '__signalbox_at "discover"' -l follow -d 'Go on until stopped, and print each change: boxes that appear, change and go.'
 complete -c signalbox -n '__signalbox_at "discover"' -l interface -x -d 'Interfaces to ask on; * stands for any characters. May be repeated.'
 complete -c signalbox -n '__signalbox_at "discover"' -l json -d 'Print JSON: one list, or with --follow one object per line.'
+complete -c signalbox -n '__signalbox_at "discover"' -l prometheus -d 'Print targets for file_sd_configs of Prometheus.'
 complete -c signalbox -n '__signalbox_at "token"' -a device -d 'Print a token for a device.'
 complete -c signalbox -n '__signalbox_at "token"' -a admin -d 'Print a token for an administrator, for scripts.'
 complete -c signalbox -n '__signalbox_at "token"' -a turn -d 'Print credentials for the TURN relay.'
