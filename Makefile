@@ -1,11 +1,12 @@
 # Signalbox. `make run` serves a box on this machine, `make test` runs every test.
 
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION  := $(shell packaging/version)
+RELEASE  := go run ./packaging/release
 GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build test bench bench-relay bench-sync faults micro-bench lint vuln clean
+.PHONY: run build release package image generate test test-machine bench bench-relay bench-sync bench-machine faults micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -13,13 +14,43 @@ run: build
 
 # One static binary. GOARCH=arm64 make build cross-compiles it.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/signalbox ./appliance/cmd/signalbox
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w -X main.version=$(VERSION)' -o bin/signalbox ./appliance/cmd/signalbox
+
+# What is handed out, in dist/: binaries of every architecture in archives with
+# all that a site needs, and with package also deb, rpm and apk; sums, and with
+# SIGNALBOX_SIGNING_KEY signatures. For a part: make package ARCH=arm64,armv7.
+ARCH := amd64,arm64,armv7,armv6,riscv64
+
+release:
+	$(RELEASE) build -arch $(ARCH) -formats tar
+
+package:
+	$(RELEASE) build -arch $(ARCH)
+
+# The folder that packaging/container/Containerfile is built in, from an archive.
+IMAGE_ARCH := $(shell $(GO) env GOARCH)
+
+image:
+	$(RELEASE) build -arch $(IMAGE_ARCH) -formats tar
+	rm -rf dist/image && mkdir -p dist/image/state
+	tar -C dist/image --strip-components=1 -xzf dist/signalbox-*-linux-$(IMAGE_ARCH).tar.gz
+	cp /etc/ssl/certs/ca-certificates.crt dist/image/
+
+# Man pages, completions and the sample configuration, from the program itself.
+generate:
+	$(GO) test ./appliance/cmd/signalbox -run '^TestPackagedText$$' -update
+	$(GO) test ./appliance/config -run '^TestSample$$' -update
 
 # What the tests need is installed first, where that is possible; then every
 # test runs and the last line counts them. See packaging/test.
 test: build
 	packaging/test/prepare
 	$(GO) run ./packaging/test
+
+# The package on a machine of its own: a systemd in a container, from install to
+# purge, upgrades that fail, full disks. Needs root and systemd-container; four minutes.
+test-machine:
+	MACHINE=1 $(GO) test -tags interop -count=1 -v ./appliance/interop/machine
 
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
 # beside a textbook hub takes about four minutes, the relay beside pion's example
@@ -30,6 +61,7 @@ bench: build
 	$(MAKE) bench-relay
 	$(MAKE) bench-sync
 	$(MAKE) faults
+	$(MAKE) bench-machine
 
 # Two thousand sites at one cloud node, by simulated boxes with real connections,
 # and what the link costs a box. For a part of it: make bench-sync SYNC='-sites 200'.
@@ -46,6 +78,11 @@ faults:
 bench-relay:
 	$(GO) build -o bin/bench-relay ./turn/bench
 	bin/bench-relay $(RELAY)
+
+# The package on a booted system, root: time to ready, and ten idle minutes with
+# bytes written, wake-ups and memory.
+bench-machine:
+	MACHINE=1 MACHINE_IDLE=10m $(GO) test -count=1 -timeout=20m -tags=interop -run='TestMachine/(install|idle)' -v ./appliance/interop/machine
 
 micro-bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
@@ -64,4 +101,4 @@ vuln:
 		esac; fi
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"signalbox/appliance/signaling"
 	"signalbox/appliance/store"
 	"signalbox/appliance/trust"
+	"signalbox/appliance/upgrade"
 	"signalbox/discovery"
 	"signalbox/sync/upstream"
 	"signalbox/turn"
@@ -32,6 +34,7 @@ import (
 // Appliance is one box. New, Run, and Close for one that never ran.
 type Appliance struct {
 	cfg     config.Config
+	asked   config.Config // cfg as New was given it
 	log     *slog.Logger
 	started time.Time
 	ready   chan struct{}
@@ -49,7 +52,12 @@ type Appliance struct {
 	control   net.Listener
 	upstream  *upstream.Agent
 	handler   http.Handler
+	verdict   upgrade.Verdict // of the last upgrade, if it concerns this program
+	inMemory  string          // why the state is in memory alone; "" when it is on disk
 	drain     drain
+	reload    reload
+	console   console
+	settled   chan struct{}  // closed when the last guests of the ports have been seen to
 	level     *slog.LevelVar // of the log
 	restart   chan struct{}  // closed when the cloud wants the box to start anew
 }
@@ -60,7 +68,7 @@ func New(cfg config.Config) (*Appliance, error) {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	a := &Appliance{
-		cfg: cfg, log: cfg.Log.LoggerAt(os.Stderr, level), level: level, started: time.Now(), ready: make(chan struct{}), drain: newDrain(),
+		cfg: cfg, asked: cfg, log: cfg.Log.LoggerAt(os.Stderr, level), level: level, started: time.Now(), ready: make(chan struct{}), settled: make(chan struct{}), drain: newDrain(),
 		restart: make(chan struct{}),
 	}
 	if err := a.build(); err != nil {
@@ -70,12 +78,11 @@ func New(cfg config.Config) (*Appliance, error) {
 	return a, nil
 }
 
-func (a *Appliance) build() (err error) {
+func (a *Appliance) build() error {
 	if a.cfg.Site.Name == "" {
 		a.cfg.Site.Name, _ = os.Hostname()
 	}
-	a.cfg.Store.Dir, a.cfg.Store.Logger = a.cfg.Data, a.part("store")
-	if a.store, err = store.Open(a.cfg.Store); err != nil {
+	if err := a.openStore(); err != nil {
 		return err
 	}
 	if told := a.store.Recovery().String(); told != "" {
@@ -204,12 +211,11 @@ func (a *Appliance) buildAPI(context.Context) error {
 
 // announcement is what the box says about itself by mDNS.
 func (a *Appliance) announcement() discovery.Announcement {
-	port := uint16(0)
-	for _, s := range a.http {
-		if port == 0 || s.secure {
-			port = netip.MustParseAddrPort(s.listener.Addr().String()).Port()
-		}
+	best := a.http[0]
+	if i := slices.IndexFunc(a.http, func(s *site) bool { return s.secure }); i >= 0 {
+		best = a.http[i]
 	}
+	port := netip.MustParseAddrPort(best.listener.Addr().String()).Port()
 	return discovery.Announcement{Port: port, TXT: discovery.Attributes{
 		discovery.KeyID: a.store.BoxID(), discovery.KeyVersion: a.cfg.Version, discovery.KeyPath: signalPath,
 		discovery.KeySite: a.cfg.Site.Name, discovery.KeyRole: "edge", discovery.KeyUp: "0",
@@ -226,6 +232,7 @@ func (a *Appliance) Ready() <-chan struct{} { return a.ready }
 // The store closes last: what a part writes while stopping must still land.
 func (a *Appliance) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.store.Close()) }()
+	defer a.clearConsole()
 	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStore()
 	stored := make(chan error, 1)
@@ -233,7 +240,7 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return supervise(ctx, "signaling", a.signaling.Run) })
-	g.Go(func() error { return supervise(ctx, "turn relay", a.relay.Run) })
+	g.Go(func() error { return supervise(ctx, "turn relay", a.runRelay) })
 	g.Go(func() error { return supervise(ctx, "trust", a.trust.Run) })
 	if a.discovery != nil {
 		g.Go(func() error { return supervise(ctx, "discovery", a.discovery.Run) })
@@ -258,6 +265,22 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 	}
 	stopStore()
 	return errors.Join(err, <-stored)
+}
+
+// runRelay ends the relay after the ports it shares with others have settled.
+func (a *Appliance) runRelay(ctx context.Context) error {
+	late, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := context.AfterFunc(ctx, func() {
+		<-a.settled
+		stop()
+	})
+	defer ended()
+	err := a.relay.Run(late)
+	if ctx.Err() != nil && err == nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // supervise runs one part. A part that returns while ctx is live has failed,
@@ -291,3 +314,6 @@ func (a *Appliance) Close() {
 		_ = a.store.Close()
 	}
 }
+
+// Log is the box's own logger, whose level follows the configuration.
+func (a *Appliance) Log() *slog.Logger { return a.log }

@@ -17,20 +17,6 @@ const (
 	callUses = 100
 )
 
-// SetupLink is the one-time link that makes the first administrator, a fresh
-// one at each call; "" when the box has an administrator.
-func (a *Appliance) SetupLink(ctx context.Context) (string, error) {
-	needed, err := a.authority.NeedsSetup()
-	if err != nil || !needed {
-		return "", err
-	}
-	code, _, err := a.authority.NewSetup(ctx)
-	if err != nil {
-		return "", fmt.Errorf("make the setup link: %w", err)
-	}
-	return api.SetupURL(box{a}.BaseURL(), code.Reveal()), nil
-}
-
 // CallLinks are links to a test call, one per address of the box on which
 // browsers give a page the camera: localhost, and HTTPS. Any of them may be
 // opened in many browsers; they give access to that room alone.
@@ -44,7 +30,7 @@ func (a *Appliance) CallLinks(ctx context.Context) ([]string, error) {
 	}
 	var links []string
 	for _, base := range a.BaseURLs() {
-		if strings.HasPrefix(base, "https:") || strings.HasPrefix(base, "http://localhost:") || strings.HasPrefix(base, "http://127.") {
+		if strings.HasPrefix(base, "https:") || base == "http://localhost" || strings.HasPrefix(base, "http://localhost:") || strings.HasPrefix(base, "http://127.") {
 			links = append(links, api.InviteURL(base, code.Reveal(), callRoom))
 		}
 	}

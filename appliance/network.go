@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"signalbox/appliance/auth"
@@ -157,13 +158,9 @@ func (a *Appliance) Addrs() Addrs {
 // by plain HTTP on localhost, which browsers hold for secure; from elsewhere by
 // HTTPS on each address.
 func (a *Appliance) BaseURLs() []string {
-	var local, remote []string
+	var local, secure, plain []string
 	for _, s := range a.http {
 		ap := netip.MustParseAddrPort(s.listener.Addr().String())
-		scheme := "http"
-		if s.secure {
-			scheme = "https"
-		}
 		hosts := []string{ap.Addr().String()}
 		if ap.Addr().IsUnspecified() {
 			hosts = nil
@@ -173,17 +170,31 @@ func (a *Appliance) BaseURLs() []string {
 				}
 			}
 			if !s.secure {
-				local = append(local, "http://localhost:"+strconv.Itoa(int(ap.Port())))
+				local = append(local, s.url("localhost", ap.Port()))
 			}
 		}
 		for _, host := range hosts {
-			url := scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(ap.Port())))
 			if s.secure {
-				remote = append([]string{url}, remote...)
+				secure = append(secure, s.url(host, ap.Port()))
 			} else {
-				remote = append(remote, url)
+				plain = append(plain, s.url(host, ap.Port()))
 			}
 		}
 	}
-	return append(local, remote...)
+	return slices.Concat(local, secure, plain)
+}
+
+// url names a host on the site's port, which is left out where the scheme says it.
+func (s *site) url(host string, port uint16) string {
+	scheme, usual := "http://", uint16(80)
+	if s.secure {
+		scheme, usual = "https://", 443
+	}
+	if port != usual {
+		return scheme + net.JoinHostPort(host, strconv.Itoa(int(port)))
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return scheme + host
 }

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -34,8 +38,23 @@ type site struct {
 	secure   bool
 }
 
-// bind opens the HTTP and HTTPS addresses.
+// Names that a socket unit gives its sockets (FileDescriptorName).
+const (
+	handedHTTP  = "http"
+	handedHTTPS = "https"
+)
+
+// bind opens the HTTP and HTTPS addresses, and puts the sockets of the service
+// manager before them: those are on the ports that people need not type.
 func (a *Appliance) bind(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(a.cfg.HTTP.Handed)) {
+		if name != handedHTTP && name != handedHTTPS {
+			return fmt.Errorf("the service manager has handed over a socket named %q, want FileDescriptorName=%s or %s in its unit", name, handedHTTP, handedHTTPS)
+		}
+		for _, l := range a.cfg.HTTP.Handed[name] {
+			a.http = append(a.http, &site{listener: l, secure: name == handedHTTPS})
+		}
+	}
 	var config net.ListenConfig
 	for _, group := range []struct {
 		key    string
@@ -43,6 +62,9 @@ func (a *Appliance) bind(ctx context.Context) error {
 		secure bool
 	}{{"http.listen", a.cfg.HTTP.Listen, false}, {"http.https", a.cfg.HTTP.HTTPS, true}} {
 		for _, addr := range group.addrs {
+			if a.handed(addr) {
+				continue
+			}
 			l, err := config.Listen(ctx, "tcp", addr)
 			switch {
 			case errors.Is(err, syscall.EADDRINUSE):
@@ -57,6 +79,27 @@ func (a *Appliance) bind(ctx context.Context) error {
 		return errors.New("http.listen and http.https are both empty; nobody could reach the box")
 	}
 	return nil
+}
+
+// handed reports whether a socket of the service manager takes what comes to
+// addr: one for every address of the box takes its port as a whole.
+func (a *Appliance) handed(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "0" {
+		return false
+	}
+	for _, listeners := range a.cfg.HTTP.Handed {
+		for _, l := range listeners {
+			at, err := netip.ParseAddrPort(l.Addr().String())
+			if err != nil || strconv.Itoa(int(at.Port())) != port {
+				continue
+			}
+			if own, err := netip.ParseAddr(host); at.Addr().IsUnspecified() || err == nil && own == at.Addr() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // routes is everything the box serves to the network.
@@ -100,9 +143,11 @@ func secureOnly(h http.Handler) http.Handler {
 // sockets, which Shutdown does not know.
 func (a *Appliance) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	var guests newcomers
+	var doors []*door
 	run := func(l net.Listener, h http.Handler) {
 		server := &http.Server{
-			Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+			ConnState: guests.note, Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 			ErrorLog: slog.NewLogLogger(a.part("http").Handler(), slog.LevelDebug), // broken handshakes of strangers
 		}
 		g.Go(func() error {
@@ -112,8 +157,7 @@ func (a *Appliance) serve(ctx context.Context) error {
 			return nil
 		})
 		g.Go(func() error {
-			<-ctx.Done()
-			_ = a.api.Close()
+			<-a.settled
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 			defer cancel()
 			if server.Shutdown(late) != nil {
@@ -123,12 +167,24 @@ func (a *Appliance) serve(ctx context.Context) error {
 		})
 	}
 	for _, s := range a.http {
+		d := newDoor(s.listener)
+		doors = append(doors, d)
 		if s.secure { // one open port is enough for pages, signaling and the relay
-			run(a.relay.Share(s.listener, a.trust.TLSConfig()), secureOnly(a.handler))
+			run(a.relay.Share(d, a.trust.TLSConfig()), secureOnly(a.handler))
 		} else {
-			run(s.listener, a.handler)
+			run(d, a.handler)
 		}
 	}
+	g.Go(func() error {
+		<-ctx.Done()
+		_ = a.api.Close()
+		for _, d := range doors {
+			d.stop()
+		}
+		guests.settle()
+		close(a.settled)
+		return nil
+	})
 	own := http.NewServeMux()
 	own.HandleFunc("GET "+rootPath, a.serveRoot)
 	own.Handle("/", a.api.Control())

@@ -21,10 +21,13 @@ func (b box) Status() api.Status {
 		Started: b.started, HTTP: addrs.HTTP, HTTPS: addrs.HTTPS,
 		Sessions: st.Sessions, Conns: st.Conns, Rooms: st.Rooms, Members: st.Members,
 		Signaling: signalingStatus(st), Relay: b.relayStatus(), Discovery: b.discoveryStatus(), Upstream: b.upstreamStatus(),
+		Config: b.reload.status(),
 		Store: api.StoreStatus{
 			Path: b.store.Path(), Bytes: file.FileBytes, MaxBytes: file.MaxBytes, Recovery: b.store.Recovery().String(),
 		},
 	}
+	status.Store.WrittenBytes = b.written(file.WrittenBytes)
+	status.Store.WrittenPerDay = perDay(status.Store.WrittenBytes, time.Since(b.started))
 	if !file.LastBackup.IsZero() {
 		status.Store.LastBackup = &file.LastBackup
 	}
@@ -110,9 +113,14 @@ func (b box) Parts() []api.Part {
 	if udp, _ := b.relay.Addrs(); len(udp) == 0 {
 		relayReason = "the relay listens on no address; see turn.listen"
 	}
+	configReason := ""
+	if problem := b.reload.status().Problem; problem != "" {
+		configReason = "the configuration was not reloaded, the one before stays in force: " + problem
+	}
 	return []api.Part{
 		part("store", true, storeReason), part("signaling", true, signalingReason), part("relay", true, relayReason),
-		part("https", false, trustReason), part("discovery", false, discoveryReason),
+		part("https", false, trustReason), part("discovery", false, discoveryReason), part("configuration", false, configReason),
+		part("upgrade", false, b.verdict.String()), part("disk", false, b.inMemory), part("clock", false, b.clockReason(time.Now())),
 		part(upstreamPart, false, b.upstreamReason()),
 	}
 }

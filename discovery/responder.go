@@ -13,7 +13,7 @@ import (
 const (
 	// pollEvery is how often the interfaces are looked at. An address that
 	// comes or goes is announced by then.
-	pollEvery = 2 * time.Second
+	pollEvery = 4 * time.Second
 	// settleTime collects changes of the announcement: the records of a box may
 	// not be multicast more than once a second (RFC 6762 §6).
 	settleTime = time.Second

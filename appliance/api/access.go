@@ -16,8 +16,6 @@ const (
 	manager
 	// admin needs the right admin.
 	admin
-	// control is admin through the control socket, on the box itself.
-	control
 )
 
 // route is one line of the table.

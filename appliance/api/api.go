@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -94,9 +95,10 @@ type Allocations interface {
 // secrets are still good.
 var ErrRelaySecrets = errors.New("too many older secrets of the relay are still good")
 
-// Archive copies the store while the box runs.
+// Archive copies the store while the box runs: it tells begin how many bytes
+// there are and writes them to what that returns.
 type Archive interface {
-	Backup(ctx context.Context, path string) error
+	Copy(ctx context.Context, begin func(bytes int64) io.Writer) error
 }
 
 // Config is what New needs. Only Relay, Allocations and Archive may be nil: the
@@ -140,6 +142,7 @@ type API struct {
 	origin   *http.CrossOriginProtection
 	claimed  atomic.Bool   // there has been an administrator; stays true
 	streams  chan struct{} // one slot per open status stream
+	copying  atomic.Bool   // a backup is under way
 	stopOnce sync.Once
 	stopped  chan struct{}
 }

@@ -3,35 +3,43 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"signalbox/internal/jsonapi"
 )
 
-// backupTimeout is for a slow disk; the copy is abandoned when the caller leaves.
+// backupTimeout is for a slow line; the copy is abandoned when the caller leaves.
 const backupTimeout = 10 * time.Minute
 
-func (a *API) backup(c *call, in *BackupCreate) (Backup, error) {
+// getBackup streams a copy of the store. The file grows while the copy is under
+// way and the box writes, so there is one at a time.
+func (a *API) getBackup(c *call) error {
 	if a.cfg.Archive == nil {
-		return Backup{}, jsonapi.Refuse(http.StatusServiceUnavailable, "unavailable", "this box has no store to copy")
+		return jsonapi.Refuse(http.StatusServiceUnavailable, "unavailable", "this box has no store to copy")
 	}
-	if !filepath.IsAbs(in.Path) || strings.ContainsRune(in.Path, 0) {
-		return Backup{}, jsonapi.Wrong("path", "path is %q; want an absolute path on the box, like /var/backups/signalbox.db", in.Path)
+	if !a.copying.CompareAndSwap(false, true) {
+		return jsonapi.Later(http.StatusServiceUnavailable, "busy", 10*time.Second, "another backup is being copied; try again when it is done")
 	}
+	defer a.copying.Store(false)
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(backupTimeout))
 	ctx, cancel := context.WithTimeout(c.r.Context(), backupTimeout)
 	defer cancel()
-	if err := a.cfg.Archive.Backup(ctx, in.Path); err != nil {
-		// The caller is on the box and may know what is wrong with the disk.
-		return Backup{}, jsonapi.Refuse(http.StatusConflict, "backup_failed", "%v", err)
+	begun := false
+	err := a.cfg.Archive.Copy(ctx, func(bytes int64) io.Writer {
+		begun = true
+		header := c.w.Header()
+		header.Set("Content-Type", "application/octet-stream")
+		header.Set("Content-Length", strconv.FormatInt(bytes, 10))
+		header.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="signalbox-%s-%s.db"`, a.cfg.BoxID, time.Now().UTC().Format("20060102T150405Z")))
+		header.Set("Cache-Control", "no-store")
+		return c.w
+	})
+	if err != nil && begun {
+		a.log.Warn("backup broken off", "err", err) // the caller sees that bytes are missing
+		return nil
 	}
-	info, err := os.Stat(in.Path)
-	if err != nil {
-		return Backup{}, fmt.Errorf("look at backup: %w", err)
-	}
-	return Backup{Path: in.Path, Bytes: info.Size()}, nil
+	return err
 }

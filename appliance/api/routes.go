@@ -140,8 +140,9 @@ var routes = []route{
 	},
 
 	{
-		Method: "POST", Path: "/v1/backup", Access: control, Body: jsonapi.Take((*API).backup), Status: http.StatusCreated,
-		Refuses: []int{http.StatusConflict}, Summary: "Copy the store to a file on the box", Detail: "On the control socket only.",
+		Method: "GET", Path: "/v1/backup", Access: admin, Body: jsonapi.Write((*API).getBackup, "application/octet-stream"),
+		Refuses: []int{http.StatusServiceUnavailable}, Summary: "Copy of the box's state",
+		Detail: "The file that `signalbox restore` takes. It holds the box's keys. Fewer bytes than Content-Length are no backup.",
 	},
 
 	{

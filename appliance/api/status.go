@@ -39,6 +39,7 @@ func (a *API) fullStatus() Status {
 			*counts = map[string]uint64{}
 		}
 	}
+	s.Config.Restart = emptyList(s.Config.Restart)
 	s.Discovery.Interfaces = emptyList(s.Discovery.Interfaces)
 	for i := range s.Discovery.Interfaces {
 		s.Discovery.Interfaces[i].Addresses = emptyList(s.Discovery.Interfaces[i].Addresses)

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -132,25 +131,26 @@ func TestMetricsHaveRouteTemplates(t *testing.T) {
 	}
 }
 
-func TestBackupOnTheControlSocketOnly(t *testing.T) {
+// A backup holds the keys of the box: it is for administrators alone.
+func TestBackup(t *testing.T) {
 	b := newBox(t, func(c *api.Config) { c.Archive = copies("12345") })
-	path := filepath.Join(t.TempDir(), "copy.db")
-	done := want[api.Backup](b.onControl("POST", "/v1/backup", body(`{"path":%q}`, path)), http.StatusCreated)
-	if done.Path != path || done.Bytes != 5 {
-		t.Errorf("backup %+v, want 5 bytes at %s", done, path)
+	for _, got := range []answer{b.do("GET", "/v1/backup", bearer(b.admin)), b.onControl("GET", "/v1/backup")} {
+		if got.status != http.StatusOK || string(got.body) != "12345" || got.header.Get("Content-Length") != "5" || got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("backup: %d %q %v", got.status, got.body, got.header)
+		}
 	}
-	b.do("POST", "/v1/backup", bearer(b.admin), body(`{"path":%q}`, path)).refused(http.StatusForbidden, "forbidden", "signalbox command")
-	b.onControl("POST", "/v1/backup", body(`{"path":"copy.db"}`)).refused(http.StatusBadRequest, "bad_request", "absolute")
-	b.onControl("POST", "/v1/backup", body(`{"path":"/no/such/folder/copy.db"}`)).refused(http.StatusConflict, "backup_failed", "no such file")
+	b.do("GET", "/v1/backup").refused(http.StatusUnauthorized, "unauthorized", "token")
+	b.do("GET", "/v1/backup", bearer(b.token("cam-7", auth.DeviceRights, "*"))).refused(http.StatusForbidden, "forbidden", "")
 	without := newBox(t)
-	without.onControl("POST", "/v1/backup", body(`{"path":"/x"}`)).refused(http.StatusServiceUnavailable, "unavailable", "no store")
+	without.onControl("GET", "/v1/backup").refused(http.StatusServiceUnavailable, "unavailable", "no store")
 }
 
 // copies is an Archive of that content.
 type copies string
 
-func (c copies) Backup(_ context.Context, path string) error {
-	return os.WriteFile(path, []byte(c), 0o600)
+func (c copies) Copy(_ context.Context, begin func(int64) io.Writer) error {
+	_, err := io.WriteString(begin(int64(len(c))), string(c))
+	return err
 }
 
 func TestConfigIsChecked(t *testing.T) {

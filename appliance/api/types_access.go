@@ -160,16 +160,3 @@ type Revocation struct {
 	// Lift ends a revocation instead: what it took back is good again.
 	Lift bool `json:"lift,omitempty"`
 }
-
-// BackupCreate asks for a copy of the store while the box runs. Only on the
-// control socket.
-type BackupCreate struct {
-	// Path is absolute, on the box.
-	Path string `json:"path"`
-}
-
-// Backup is a finished and verified copy.
-type Backup struct {
-	Path  string `json:"path"`
-	Bytes int64  `json:"bytes"`
-}

@@ -31,8 +31,19 @@ type Status struct {
 	Relay     RelayStatus     `json:"relay"`
 	Discovery DiscoveryStatus `json:"discovery"`
 	Store     StoreStatus     `json:"store"`
+	Config    ConfigStatus    `json:"config"`
 	Upstream  UpstreamStatus  `json:"upstream"`
 	Parts     []Part          `json:"parts"`
+}
+
+// ConfigStatus is what became of the configuration since the box started.
+type ConfigStatus struct {
+	// Reloaded is when it was last read again; missing when it was not.
+	Reloaded *time.Time `json:"reloaded,omitempty"`
+	// Problem says why the configuration as it was then is not in force.
+	Problem string `json:"problem,omitempty"`
+	// Restart lists the keys whose new values wait for a restart.
+	Restart []string `json:"restart"`
 }
 
 // SignalingStatus counts since the box started, but for Suspended.
@@ -118,6 +129,10 @@ type StoreStatus struct {
 	MaxBytes int64  `json:"max_bytes"`
 	// Recovery says what had to be done to open the file; empty when nothing.
 	Recovery string `json:"recovery,omitempty"`
+	// WrittenBytes is what the box has had written to its disk since it started,
+	// WrittenPerDay the same for a day at that pace.
+	WrittenBytes  int64 `json:"written_bytes"`
+	WrittenPerDay int64 `json:"written_per_day"`
 	// LastBackup is missing before the first scheduled backup.
 	LastBackup *time.Time `json:"last_backup,omitempty"`
 }

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"signalbox/appliance/api"
@@ -115,17 +114,11 @@ func TestWhatWasAnsweredIsThereAfterARestart(t *testing.T) {
 		b.do("POST", "/v1/invites/redeem", body(`{"code":%q}`, invite.Code)).refused(http.StatusNotFound, "invite_unknown", "used up")
 
 		path := filepath.Join(t.TempDir(), "copy.db")
-		done := want[api.Backup](b.onControl("POST", "/v1/backup", body(`{"path":%q}`, path)), http.StatusCreated)
-		if info, err := os.Stat(path); err != nil || info.Size() != done.Bytes {
-			t.Errorf("backup of %d bytes: %v", done.Bytes, err)
+		if err := os.WriteFile(path, b.onControl("GET", "/v1/backup").body, 0o600); err != nil {
+			t.Fatal(err)
 		}
 		if err := store.Verify(path); err != nil {
 			t.Error(err)
-		}
-		own := filepath.Join(dir, "signalbox.db")
-		got := b.onControl("POST", "/v1/backup", body(`{"path":%q}`, own)).refused(http.StatusConflict, "backup_failed", "the database itself")
-		if strings.Count(got.Message, own) != 1 {
-			t.Errorf("message %q names the file more than once", got.Message)
 		}
 	})
 }

@@ -40,6 +40,8 @@ type Config struct {
 
 	// Version is the running program's; set by main.
 	Version string `toml:"-"`
+	// Runtime is a folder in memory that belongs to the service; "" for none.
+	Runtime string `toml:"-"`
 }
 
 // Site is the [site] section.
@@ -62,6 +64,11 @@ const maxSiteName = 200
 type HTTP struct {
 	Listen []string `toml:"listen"`
 	HTTPS  []string `toml:"https"`
+
+	// Handed are sockets that listen already, from the service manager: "http"
+	// and "https" by name. They are served beside the addresses above, and an
+	// address that one of them has is not bound again. The box closes them.
+	Handed map[string][]net.Listener `toml:"-"`
 }
 
 // Validate reports every fault of the section.
@@ -83,7 +90,7 @@ func (h HTTP) Validate() error {
 	}
 	check("http.listen", h.Listen)
 	check("http.https", h.HTTPS)
-	if len(h.Listen)+len(h.HTTPS) == 0 {
+	if len(h.Listen)+len(h.HTTPS)+len(h.Handed) == 0 {
 		errs = append(errs, errors.New(`http.listen: got [], want an address here or in http.https: devices sign in there`))
 	}
 	return errors.Join(errs...)
@@ -158,6 +165,7 @@ func (l *loader) read(from Sources) {
 	}
 	l.environment(from.Environ)
 	l.flags(from.Flags)
+	l.credentials(from.Environ)
 }
 
 func (l *loader) envFile(environ []string) string {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ type box struct {
 	data   string       // its data folder
 	config string       // its configuration file
 	listen []string     // flags that say where; the bound ports from the second start on
+	other  []string     // another program than the one for this machine, with what runs it
 
 	ready readyLine
 }
@@ -65,7 +67,11 @@ func startBox(t *testing.T, on *netlab.Host, config string) *box {
 func (b *box) launch(flags ...string) {
 	b.t.Helper()
 	args := append([]string{"serve", "--data", b.data, "--ready-json"}, b.listen...)
-	b.begin(command(b.on, b.config, append(args, flags...)...))
+	cmd := command(b.on, b.config, append(args, flags...)...)
+	if b.other != nil {
+		cmd.Path, cmd.Args = b.other[0], append(slices.Clone(b.other), cmd.Args[1:]...)
+	}
+	b.begin(cmd)
 }
 
 // start launches the box and waits until it serves. From then on it keeps the

@@ -43,11 +43,12 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// build makes the program as the Makefile does.
-func build(path string) error {
+// build makes the program as the Makefile does, for this machine or for what
+// the environment says.
+func build(path string, environ ...string) error {
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+builtVersion,
 		"-o", path, "signalbox/appliance/cmd/signalbox")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), environ...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -14,8 +14,9 @@ const (
 // wheel is the one clock of all sessions: pings, time-outs, expiries. A timer
 // per session would cost a heap entry and a wake-up each.
 type wheel struct {
-	start time.Time
-	woken chan struct{}
+	start  time.Time
+	woken  chan struct{}
+	pulses chan chan struct{} // each is closed by the goroutine that turns the wheel
 
 	mu    sync.Mutex
 	slots [wheelSlots][]*Session
@@ -24,7 +25,7 @@ type wheel struct {
 }
 
 func newWheel() *wheel {
-	return &wheel{start: time.Now(), woken: make(chan struct{}, 1), tick: 1}
+	return &wheel{start: time.Now(), woken: make(chan struct{}, 1), pulses: make(chan chan struct{}), tick: 1}
 }
 
 // schedule has the session looked at when due, or earlier if it already is to be.
@@ -70,6 +71,9 @@ func (w *wheel) run(ctx context.Context, fire func(*Session, time.Time)) {
 			select {
 			case <-ctx.Done():
 				return
+			case beat := <-w.pulses:
+				close(beat)
+				continue
 			case <-w.woken:
 				ticker.Reset(wheelTick)
 			}
@@ -77,12 +81,26 @@ func (w *wheel) run(ctx context.Context, fire func(*Session, time.Time)) {
 		select {
 		case <-ctx.Done():
 			return
+		case beat := <-w.pulses:
+			close(beat)
 		case now := <-ticker.C:
 			for _, s := range w.due(now) {
 				fire(s, now)
 			}
 		}
 	}
+}
+
+// pulse has the goroutine that turns the wheel answer.
+func (w *wheel) pulse(ctx context.Context) error {
+	beat := make(chan struct{})
+	select {
+	case w.pulses <- beat:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	<-beat
+	return nil
 }
 
 // due takes out the sessions whose time has come.

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,7 +25,10 @@ const (
 	// backupMargin is what a scheduled backup leaves free on the disk.
 	backupMargin = 16 << 20
 
-	upgradeNote = "schema" // in the name of a backup made before an upgrade
+	// In the name of a backup made before an upgrade: of the schema, or of the
+	// program alone.
+	upgradeNote = "schema"
+	programNote = "program"
 )
 
 // Backup writes a consistent copy of the running store to path, replacing a
@@ -42,6 +46,27 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("backup to %s: %w", path, err)
 	}
 	return nil
+}
+
+// Copy writes a consistent copy of the running store to what begin returns, which
+// is told its size before. It holds a read transaction until all is written, so
+// the file grows meanwhile by what is changed; it ends early with ctx.
+func (s *Store) Copy(ctx context.Context, begin func(bytes int64) io.Writer) error {
+	var failed error // bbolt reports it as text only
+	err := s.View(func(tx *bbolt.Tx) error {
+		to := begin(tx.Size())
+		_, err := tx.WriteTo(writerFunc(func(b []byte) (n int, err error) {
+			if failed = context.Cause(ctx); failed == nil {
+				n, failed = to.Write(b)
+			}
+			return n, failed
+		}))
+		return err
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
 }
 
 // copyTo copies an open database to path, verified and synced.
@@ -150,16 +175,33 @@ func (s *Store) backupNumbered(ctx context.Context) (string, error) {
 	return path, prune(dir, s.cfg.BackupKeep, func(f numbered) bool { return f.note == "" })
 }
 
-// backupBeforeUpgrade keeps one copy of the file as the old program left it.
-func (l *ladder) backupBeforeUpgrade(db *database, version uint32) error {
-	path, err := nextNumbered(l.backups(), upgradeNote+strconv.Itoa(int(version)))
+// keepBeforeUpgrade keeps one copy of the file as the old program left it. A box
+// without the space for it goes on.
+func (l *ladder) keepBeforeUpgrade(db *database, note string) {
+	path, err := nextNumbered(l.backups(), note)
+	if err == nil {
+		err = l.copyTo(context.Background(), db, path)
+	}
+	if err == nil {
+		err = prune(l.backups(), 1, beforeUpgrade)
+	}
 	if err != nil {
-		return err
+		l.log.Warn("no backup before the upgrade", "err", err)
 	}
-	if err := l.copyTo(context.Background(), db, path); err != nil {
-		return err
+}
+
+func beforeUpgrade(f numbered) bool {
+	return strings.HasPrefix(f.note, upgradeNote) || f.note == programNote
+}
+
+// BeforeUpgrade is the copy of the file in dir from before the last upgrade, ""
+// when there is none.
+func BeforeUpgrade(dir string) (string, error) {
+	files, err := listNumbered(filepath.Join(dir, backupDir))
+	if i := slices.IndexFunc(files, beforeUpgrade); err == nil && i >= 0 {
+		return files[i].path, nil
 	}
-	return prune(l.backups(), 1, func(f numbered) bool { return strings.HasPrefix(f.note, upgradeNote) })
+	return "", err
 }
 
 func fileSize(path string) int64 {

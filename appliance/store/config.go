@@ -24,7 +24,10 @@ type Config struct {
 	// LockTimeout is how long Open waits for another process to let go of
 	// the folder; 2 s by default.
 	LockTimeout time.Duration `toml:"-"`
-	Logger      *slog.Logger  `toml:"-"`
+	// Program is the version of the program. When it is another than the one
+	// that had the file before, Open copies the file first. Empty: unknown.
+	Program string       `toml:"-"`
+	Logger  *slog.Logger `toml:"-"`
 }
 
 const (

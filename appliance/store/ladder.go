@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -260,6 +261,9 @@ func (l *ladder) settle(db *database) error {
 	if err := l.upgrade(db); err != nil {
 		return err
 	}
+	if err := l.signProgram(db); err != nil { // as on a full disk: it matters to the next upgrade alone
+		l.log.Warn("the version of the program is not noted", "err", err)
+	}
 	repaired, err := l.repair(db)
 	if err == nil {
 		err = ensureIdentity(db)
@@ -274,7 +278,8 @@ func (l *ladder) settle(db *database) error {
 }
 
 // upgrade brings an older file to this program's schema, in one transaction
-// and after a backup for the way back.
+// and after a backup for the way back. A file that another version of the program
+// has written is copied in any case.
 func (l *ladder) upgrade(db *database) error {
 	var m marks
 	err := db.view(func(tx *bbolt.Tx) (err error) {
@@ -284,12 +289,15 @@ func (l *ladder) upgrade(db *database) error {
 	if err != nil {
 		return err
 	}
-	if _, any := l.schema.pending(m); !any {
-		return nil
-	}
-	if m.version < l.schema.version {
-		if err := l.backupBeforeUpgrade(db, m.version); err != nil {
-			l.log.Warn("no backup before the upgrade", "err", err)
+	switch _, any := l.schema.pending(m); {
+	case m.version < l.schema.version:
+		l.keepBeforeUpgrade(db, upgradeNote+strconv.Itoa(int(m.version)))
+	case l.otherProgram(db):
+		l.keepBeforeUpgrade(db, programNote)
+		fallthrough
+	default:
+		if !any {
+			return nil
 		}
 	}
 	return db.update(func(tx *bbolt.Tx) error { return l.schema.migrate(tx, m) })

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"time"
@@ -61,9 +63,20 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// Check tells whether the store can be read and written, without writing. It
-// is cheap enough for a probe every second.
+// Check tells whether the store can be read and written, without writing, and
+// whether its file is still there. It is cheap enough for a probe every second.
 func (s *Store) Check() error {
+	if err := s.Alive(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.Path()); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was deleted and lives on in memory until the box stops; save it with signalbox backup --from", s.Path())
+	}
+	return nil
+}
+
+// Alive is Check without the look for the file: what another start would cure.
+func (s *Store) Alive() error {
 	if err := s.failure.err(); err != nil {
 		return err
 	}

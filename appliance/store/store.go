@@ -76,7 +76,11 @@ type Store struct {
 // only for what another file would not cure: a folder that is locked or not
 // writable, or a file written by a newer Signalbox, which is not touched.
 func Open(cfg Config) (*Store, error) {
-	return open(cfg, current)
+	s, err := open(cfg, current)
+	if err != nil {
+		return nil, explain(cfg.Dir, err)
+	}
+	return s, nil
 }
 
 func open(cfg Config, want schema) (*Store, error) {

@@ -22,7 +22,7 @@ import (
 )
 
 // refreshEvery is how soon a change of names, addresses or files is noticed.
-const refreshEvery = time.Second
+const refreshEvery = 10 * time.Second
 
 // storeTimeout bounds the wait for the store when a box starts.
 const storeTimeout = 30 * time.Second
@@ -102,7 +102,7 @@ func (a *Authority) Run(ctx context.Context) error {
 }
 
 // Refresh looks at names, addresses, files and the clock now instead of within
-// a second.
+// seconds.
 func (a *Authority) Refresh() {
 	a.refreshing.Lock()
 	defer a.refreshing.Unlock()

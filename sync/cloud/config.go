@@ -5,6 +5,7 @@ package cloud
 
 import (
 	"log/slog"
+	"net"
 
 	"signalbox/sync/cloud/people"
 	"signalbox/sync/wire"
@@ -33,6 +34,10 @@ type Config struct {
 type HTTP struct {
 	Listen []string `toml:"listen"` // pages in the clear: for a proxy in front, or this machine alone
 	HTTPS  []string `toml:"https"`
+
+	// Handed are sockets for HTTPS that listen already, from the service
+	// manager; they are served beside the addresses. The node closes them.
+	Handed []net.Listener `toml:"-"`
 }
 
 // TLS is the [tls] section: a certificate of the operator's own for HTTPS.

@@ -42,6 +42,7 @@ func isNotFound(err error) bool { return errors.Is(err, registry.ErrNotFound) }
 
 // bind opens the addresses for HTTP and HTTPS.
 func (n *Node) bind() error {
+	n.secure = append(n.secure, n.cfg.HTTP.Handed...) // first: they are on the port that people need not type
 	config := net.ListenConfig{KeepAliveConfig: keepAlive}
 	for _, group := range []struct {
 		key   string

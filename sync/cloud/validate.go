@@ -26,7 +26,7 @@ func (h HTTP) Validate() error {
 			}
 		}
 	}
-	if len(h.HTTPS) == 0 {
+	if len(h.HTTPS)+len(h.Handed) == 0 {
 		errs = append(errs, errors.New("http.https: got [], want an address: boxes join and report there"))
 	}
 	return errors.Join(errs...)

@@ -3,11 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"signalbox/appliance/api"
 	"signalbox/appliance/config"
 	"signalbox/appliance/control"
 	"signalbox/appliance/store"
@@ -15,23 +15,60 @@ import (
 
 type backupCommand struct {
 	boxFlags
-	File string `arg:"" help:"The copy to write. An older file of that name is replaced once the copy is good."`
+	From      string `help:"Address of a box elsewhere, https://HOST. Without it the box of the data folder." placeholder:"URL"`
+	TokenFile string `name:"token-file" help:"File with the token of an administrator of that box." placeholder:"FILE"`
+	CAFile    string `name:"ca-file" help:"PEM file with that box's certificate of authority, as signalbox trust prints it there." placeholder:"FILE"`
+	File      string `arg:"" help:"The copy to write. An older file of that name is replaced once the copy is good."`
 }
 
+// Run takes the copy from the box and writes it itself: a box that runs as a
+// service may write to its own folder alone.
 func (c *backupCommand) Run(p *program) error {
-	path, err := filepath.Abs(c.File) // the box has another working folder
+	if (c.From == "") != (c.TokenFile == "") || c.From == "" && c.CAFile != "" {
+		return usage("--from goes with --token-file, and --ca-file with both")
+	}
+	if dir, _, err := c.locate(p); err == nil && sameFile(c.File, filepath.Join(dir, "signalbox.db")) {
+		return usage("FILE: got %q, which is the database itself; choose another file", c.File)
+	}
+	temp, err := os.CreateTemp(filepath.Dir(c.File), ".backup-*")
 	if err != nil {
 		return err
 	}
-	box, err := c.either(p)
-	return with(box, err, func(box *client) error {
-		var made api.Backup
-		if err := box.call(p.ctx, http.MethodPost, "/v1/backup", api.BackupCreate{Path: path}, &made); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(p.stderr, "%s: %s, verified\n", made.Path, bytesText(made.Bytes))
-		return err
-	})
+	box, err := c.source(p)
+	err = with(box, err, func(box *client) error { return box.copyTo(p.ctx, "/v1/backup", temp) })
+	err = errors.Join(err, temp.Sync(), temp.Close())
+	if err == nil {
+		err = store.Verify(temp.Name())
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), c.File)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	info, err := os.Stat(c.File)
+	if err == nil {
+		_, err = fmt.Fprintf(p.stderr, "%s: %s, verified\n", c.File, bytesText(info.Size()))
+	}
+	return err
+}
+
+func sameFile(x, y string) bool {
+	a, errA := os.Stat(x)
+	b, errB := os.Stat(y)
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
+// source is the box to copy.
+func (c *backupCommand) source(p *program) (*client, error) {
+	if c.From == "" {
+		return c.either(p)
+	}
+	token, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return remoteBox(c.From, strings.TrimSpace(string(token)), c.CAFile)
 }
 
 type restoreCommand struct {
@@ -49,13 +86,43 @@ func (c *restoreCommand) Run(p *program) error {
 	if err == nil {
 		return errors.Join(fmt.Errorf("the box on %s is running; stop it first", dir), conn.Close())
 	}
-	if _, err := os.Stat(c.File); err != nil {
+	file, err := c.within(dir)
+	if err != nil {
 		return err
 	}
-	if err := store.Restore(dir, c.File); err != nil {
+	err = store.Restore(dir, file)
+	if file != c.File {
+		err = errors.Join(err, os.Remove(file))
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.stderr, "%s is restored from %s; what it replaces is in %s\n",
 		dir, c.File, filepath.Join(dir, "kept"))
 	return err
+}
+
+// within is the backup where the folder's owner can read it. Root may have it
+// where nobody else can: then it is a copy in the folder, to be removed, and the
+// process has become the owner.
+func (c *restoreCommand) within(dir string) (path string, err error) {
+	source, err := os.Open(c.File)
+	if err != nil {
+		return "", err
+	}
+	defer source.Close()
+	if err := becomeOwner(dir); err != nil || os.Geteuid() == 0 {
+		return c.File, err
+	}
+	if readable, err := os.Open(c.File); err == nil {
+		return c.File, readable.Close()
+	}
+	temp, err := os.CreateTemp(dir, ".new-restore-*.db") // what a crash leaves of it goes with the next start
+	if err != nil {
+		return "", err
+	}
+	if _, err = io.Copy(temp, source); err != nil {
+		return "", errors.Join(err, temp.Close(), os.Remove(temp.Name()))
+	}
+	return temp.Name(), temp.Close()
 }

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +13,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 
+	"signalbox/appliance"
 	"signalbox/appliance/control"
 	"signalbox/internal/jsonapi"
 )
@@ -23,6 +29,8 @@ const maxAnswerBytes = 64 << 20
 // process, on the state of one that is stopped.
 type client struct {
 	http    http.Client
+	base    string // of a box that is reached over the network
+	token   string // to show there
 	running bool
 	close   func() error
 }
@@ -30,6 +38,13 @@ type client struct {
 // dialBox connects to the box that runs on dir; control.ErrStopped if none does.
 func dialBox(ctx context.Context, dir string) (*client, error) {
 	first, err := control.Dial(ctx, dir)
+	if errors.Is(err, control.ErrStopped) {
+		// A service whose disk cannot be written runs from memory.
+		memory := filepath.Join("/run", filepath.Base(dir), appliance.MemoryDir)
+		if conn, memoryErr := control.Dial(ctx, memory); memoryErr == nil {
+			first, dir, err = conn, memory, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +69,7 @@ func dialBox(ctx context.Context, dir string) (*client, error) {
 			return nil
 		}
 	}
-	return &client{http.Client{Transport: transport}, true, closeAll}, nil
+	return &client{http: http.Client{Transport: transport}, running: true, close: closeAll}, nil
 }
 
 // call makes a request with in as its body, unless that is nil, and decodes the
@@ -109,6 +124,70 @@ func (c *client) send(ctx context.Context, method, path string, in any, header .
 		return nil, refusal(response.Status, answer)
 	}
 	return answer, nil
+}
+
+// copyTo writes the answer to a GET to w, whatever its size.
+func (c *client) copyTo(ctx context.Context, path string, w io.Writer) error {
+	response, err := c.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(w, response.Body)
+	if err == nil && response.ContentLength >= 0 && n != response.ContentLength {
+		err = fmt.Errorf("got %d bytes, want %d", n, response.ContentLength)
+	}
+	if err != nil {
+		return fmt.Errorf("the box broke off: %w", err)
+	}
+	return nil
+}
+
+func (c *client) get(ctx context.Context, path string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, cmp.Or(c.base, "http://signalbox")+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	response, err := c.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("ask the box: %w", err)
+	}
+	if response.StatusCode < 400 {
+		return response, nil
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	if err != nil {
+		return nil, fmt.Errorf("read the box's answer: %w", err)
+	}
+	return nil, refusal(response.Status, answer)
+}
+
+// remoteBox is a box that is reached over the network with a token.
+func remoteBox(address, token, caFile string) (*client, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
+		return nil, usage("--from: got %q, want https://HOST or https://HOST:PORT", address)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile != "" {
+		text, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s holds no certificate; want the PEM that signalbox trust prints", caFile)
+		}
+	}
+	transport := &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}
+	return &client{
+		http: http.Client{Transport: transport}, base: "https://" + u.Host, token: token, running: true,
+		close: func() error { transport.CloseIdleConnections(); return nil },
+	}, nil
 }
 
 // refused is what the box had against a request.

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +19,7 @@ import (
 	"signalbox/sync/cloud"
 	"signalbox/sync/cloud/broker"
 	"signalbox/sync/cloud/identity"
+	"signalbox/systemd"
 )
 
 // cloudCommands run a cloud node and look after what it keeps.
@@ -103,7 +106,19 @@ func (c *cloudServe) Run(p *program) error {
 		return err
 	}
 	cfg := loaded.Config
-	cfg.Version, cfg.Logger = p.version, loaded.Log.Logger(os.Stderr)
+	level := new(slog.LevelVar)
+	level.Set(loaded.Log.Level)
+	cfg.Version, cfg.Logger = p.version, loaded.Log.LoggerAt(os.Stderr, level)
+	handed, err := systemd.Listeners(p.getenv)
+	if err != nil {
+		return err
+	}
+	for name, listeners := range handed {
+		if name != "https" {
+			return fmt.Errorf("the service manager has handed over a socket named %q, want FileDescriptorName=https in its unit", name)
+		}
+		cfg.HTTP.Handed = listeners
+	}
 	node, err := cloud.New(cfg)
 	if err != nil {
 		return err
@@ -113,21 +128,34 @@ func (c *cloudServe) Run(p *program) error {
 		node.Close()
 		return err
 	}
+	service, err := newService(p, node, cfg.Logger, func() error { return c.reload(p, loaded, level, cfg.Logger) })
+	if err != nil {
+		node.Close()
+		return errors.Join(err, socket.Close())
+	}
 	g, ctx := errgroup.WithContext(p.ctx)
 	g.Go(func() error { return node.Run(ctx) })
 	g.Go(func() error { return serveControl(ctx, socket, node.Control()) })
 	g.Go(func() error {
-		select {
-		case <-node.Ready():
-		case <-ctx.Done():
-			return nil // Run says why
-		}
-		if err := c.announce(ctx, p, node); err != nil && ctx.Err() == nil {
-			return err
-		}
-		return nil
+		return service.run(ctx, func(ctx context.Context) error { return c.announce(ctx, p, node) })
 	})
 	return g.Wait()
+}
+
+// reload reads the configuration again. The level of the log is what can change
+// while a node runs; certificate files are looked at by the node itself.
+func (c *cloudServe) reload(p *program, before *config.LoadedCloud, level *slog.LevelVar, log *slog.Logger) error {
+	next, err := config.LoadCloud(c.sources(p))
+	if err != nil {
+		log.Error("the configuration was not reloaded, the one before stays in force", "component", "config", "err", err)
+		return err
+	}
+	level.Set(next.Log.Level)
+	log.Info("configuration reloaded", "component", "config")
+	if waiting := config.ChangedCloud(before.Cloud, next.Cloud, "log.level"); len(waiting) > 0 {
+		log.Warn("part of the new configuration waits for a restart", "component", "config", "reason", strings.Join(waiting, ", "))
+	}
+	return nil
 }
 
 // controlStop is for requests of command lines that are on their way.

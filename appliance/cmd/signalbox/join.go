@@ -38,6 +38,9 @@ func (c *joinCommand) Run(p *program) error {
 	if opts.Dir, _, err = c.locate(p); err != nil {
 		return err
 	}
+	if err := becomeOwner(opts.Dir); err != nil {
+		return err
+	}
 	if opts.Box, opts.Name, err = c.self(p); err != nil {
 		return err
 	}

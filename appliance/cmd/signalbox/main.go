@@ -27,19 +27,21 @@ const (
 var version string
 
 type commands struct {
-	Serve    serveCommand    `cmd:"" help:"Run the box."`
-	Join     joinCommand     `cmd:"" help:"Join a site of a cloud, which then shows this box."`
-	Cloud    cloudCommands   `cmd:"" help:"Run a cloud node, which all sites report to; look after sites, boxes and people."`
-	Check    checkCommand    `cmd:"" help:"Check the configuration and name every problem."`
-	Status   statusCommand   `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
-	Discover discoverCommand `cmd:"" help:"Find boxes on this network."`
-	Token    tokenCommands   `cmd:"" help:"Let devices and people in."`
-	Room     roomCommands    `cmd:"" help:"Look after rooms."`
-	Backup   backupCommand   `cmd:"" help:"Copy the box's state to a file, also while it runs."`
-	Restore  restoreCommand  `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
-	Trust    trustCommand    `cmd:"" help:"Print the certificate of the box's own authority."`
-	Bench    benchCommand    `cmd:"" help:"Load a box with messages and measure how it does."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run the box."`
+	Join      joinCommand      `cmd:"" help:"Join a site of a cloud, which then shows this box."`
+	Cloud     cloudCommands    `cmd:"" help:"Run a cloud node, which all sites report to; look after sites, boxes and people."`
+	Check     checkCommand     `cmd:"" help:"Check the configuration and name every problem."`
+	Status    statusCommand    `cmd:"" help:"Show how the box is doing; look after the relay's allocations."`
+	Discover  discoverCommand  `cmd:"" help:"Find boxes on this network."`
+	Token     tokenCommands    `cmd:"" help:"Let devices and people in."`
+	Room      roomCommands     `cmd:"" help:"Look after rooms."`
+	Backup    backupCommand    `cmd:"" help:"Copy the box's state to a file, also while it runs."`
+	Restore   restoreCommand   `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
+	Upgrade   upgradeCommands  `cmd:"" help:"See how an upgrade went, or go back to the version before."`
+	Provision provisionCommand `cmd:"" help:"Set a new box up from a file on a stick or the boot partition."`
+	Trust     trustCommand     `cmd:"" help:"Print the certificate of the box's own authority."`
+	Bench     benchCommand     `cmd:"" help:"Load a box with messages and measure how it does."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // program is what commands have of the process.
@@ -67,20 +69,8 @@ func untilSignal() (context.Context, context.CancelFunc) {
 
 // run is the program without its process; it returns the exit code.
 func run(p *program, args []string) int {
-	var grammar commands
 	exited := -1
-	parser, err := kong.New(&grammar,
-		kong.Name("signalbox"),
-		kong.Description("Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it."),
-		kong.Writers(p.stdout, p.stderr),
-		kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
-		kong.Bind(p),
-	)
-	if err != nil {
-		panic(err) // a fault in the tags of the commands
-	}
+	parser := newParser(p, func(code int) { exited = code })
 	command, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help has been answered
@@ -89,6 +79,25 @@ func run(p *program, args []string) int {
 		err = command.Run()
 	}
 	return p.explain(err)
+}
+
+// newParser reads the grammar of the command line. exit is told when --help
+// has been answered.
+func newParser(p *program, exit func(code int)) *kong.Kong {
+	var grammar commands
+	parser, err := kong.New(&grammar,
+		kong.Name("signalbox"),
+		kong.Description("Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it."),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
+		kong.Bind(p),
+	)
+	if err != nil {
+		panic(err) // a fault in the tags of the commands
+	}
+	return parser
 }
 
 // explain says on standard error what went wrong and chooses the exit code.

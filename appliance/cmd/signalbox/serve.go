@@ -14,6 +14,7 @@ import (
 
 	"signalbox/appliance"
 	"signalbox/appliance/config"
+	"signalbox/systemd"
 )
 
 type serveCommand struct {
@@ -23,28 +24,38 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(p *program) error {
+	quiet()
 	loaded, err := config.Load(c.sources(p))
 	if err != nil {
 		return err
 	}
 	cfg := loaded.Config
 	cfg.Version = p.version
+	cfg.Runtime = p.getenv("RUNTIME_DIRECTORY") // of a service (systemd.exec(5))
+	if cfg.HTTP.Handed, err = systemd.Listeners(p.getenv); err != nil {
+		return err
+	}
 	box, err := appliance.New(cfg)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(p.ctx)
-	g.Go(func() error { return box.Run(ctx) })
+	if cfg.Runtime != "" {
+		box.ShowSetup(cfg.Runtime)
+	}
+	service, err := newService(p, box, box.Log(), func() error { return c.reload(p, box) })
+	if err != nil {
+		box.Close()
+		return err
+	}
+	ctx, stop := context.WithCancel(p.ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		select {
-		case <-box.Ready():
-		case <-ctx.Done():
-			return nil // Run says why
-		}
-		if err := c.announce(ctx, p, cfg, box); err != nil && ctx.Err() == nil {
-			return err
-		}
-		return nil
+		defer stop() // a drained box ends without a fault
+		return box.Run(ctx)
+	})
+	g.Go(func() error {
+		return service.run(ctx, func(ctx context.Context) error { return c.announce(ctx, p, cfg, box) })
 	})
 	if err := g.Wait(); !errors.Is(err, appliance.ErrRestart) {
 		return err
@@ -53,13 +64,28 @@ func (c *serveCommand) Run(p *program) error {
 }
 
 // startAnew has the process begin again with the same arguments, and a program
-// that was installed meanwhile. It returns only when that fails.
+// that was installed meanwhile. It returns only when that fails, or when there
+// is a service manager: that starts it again, and hands the sockets over anew.
 func startAnew(p *program) error {
+	if systemd.NewNotifier(p.getenv).Present() {
+		return nil
+	}
 	path, err := os.Executable()
 	if err == nil {
 		err = syscall.Exec(path, os.Args, p.environ)
 	}
 	return fmt.Errorf("start anew: %w", err)
+}
+
+// reload reads the configuration from where it came from when the box started.
+func (c *serveCommand) reload(p *program, box *appliance.Appliance) error {
+	loaded, err := config.Load(c.sources(p))
+	next := config.Config{}
+	if err == nil {
+		next = loaded.Config
+	}
+	_, err = box.Reload(next, err)
+	return err
 }
 
 // announce tells people on standard error, and programs on standard output,

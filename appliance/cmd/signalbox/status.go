@@ -56,6 +56,10 @@ func printStatus(p *program, s api.Status) error {
 	if s.Upstream.Joined && s.Upstream.Fault != "" {
 		t.row("", s.Upstream.Fault)
 	}
+	t.row("written", fmt.Sprintf("%s since the start, %s a day at that pace", bytesText(s.Store.WrittenBytes), bytesText(s.Store.WrittenPerDay)))
+	if len(s.Config.Restart) > 0 {
+		t.row("configuration", "new values wait for a restart: "+strings.Join(s.Config.Restart, ", "))
+	}
 	if s.Store.Recovery != "" {
 		t.row("recovery", s.Store.Recovery)
 	}

@@ -9,6 +9,9 @@ import (
 
 // openStopped opens the state of the box that cfg describes in this process.
 func openStopped(p *program, cfg config.Config) (*client, error) {
+	if err := becomeOwner(cfg.Data); err != nil {
+		return nil, err
+	}
 	box, err := offline.Open(p.ctx, cfg)
 	if err != nil {
 		return nil, err

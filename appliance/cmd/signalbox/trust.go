@@ -58,6 +58,9 @@ func (c *trustCommand) certificate(p *program) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := becomeOwner(cfg.Data); err != nil {
+		return nil, err
+	}
 	stopped, err := offline.Open(p.ctx, cfg)
 	if err != nil {
 		return nil, err

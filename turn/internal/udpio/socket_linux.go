@@ -56,7 +56,10 @@ func Listen(at netip.AddrPort, o Options) (*Socket, error) {
 }
 
 func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
-	options := []struct{ level, name int }{{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}}
+	// Only what was dropped goes uncounted where a kernel does not know this, as
+	// those that emulate Linux do not.
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
+	var options []struct{ level, name int }
 	if family == unix.AF_INET {
 		options = append(options, struct{ level, name int }{unix.IPPROTO_IP, unix.IP_RECVTOS})
 	} else {

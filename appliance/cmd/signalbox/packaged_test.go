@@ -1,0 +1,47 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"signalbox/appliance/config"
+	"signalbox/packaging/commandline"
+)
+
+var update = flag.Bool("update", false, "write the man pages and completions in packaging anew")
+
+// model is the grammar of the command line.
+func model() *kong.Application {
+	return newParser(&program{stdout: io.Discard, stderr: io.Discard}, func(int) {}).Model
+}
+
+// TestPackagedText keeps what packages say about the commands what the commands
+// are; `make generate` writes it.
+func TestPackagedText(t *testing.T) {
+	for name, want := range map[string]string{
+		"man/signalbox.1":            commandline.Man(model()),
+		"man/signalbox.toml.5":       commandline.ConfigMan(config.Sample()),
+		"completions/signalbox.bash": commandline.Bash(model()),
+		"completions/signalbox.fish": commandline.Fish(model()),
+		"completions/_signalbox":     commandline.Zsh(model()),
+	} {
+		file := "../../../packaging/" + name
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("packaging/%s is not what the commands are now; run make generate", name)
+		}
+	}
+}

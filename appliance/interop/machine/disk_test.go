@@ -1,0 +1,93 @@
+//go:build linux && interop
+
+package machine_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"signalbox/internal/netlab"
+)
+
+const dataDir = "/var/lib/signalbox"
+
+// around has the box stopped while prepare runs and started after it.
+func (m *machine) around(prepare string) {
+	m.t.Helper()
+	m.sh("systemctl stop signalbox signalbox.socket signalbox-https.socket; " + prepare + "; systemctl start signalbox.socket signalbox-https.socket; systemctl start --no-block signalbox")
+}
+
+// What befalls disks and folders: for each the box says what is wrong, and lives.
+func testDisk(t *testing.T, m *machine, device *netlab.Host) {
+	m.sh("signalbox room create kept-room --pinned; signalbox backup /root/copy.db")
+
+	t.Run("files of another owner", func(t *testing.T) {
+		at := m.cursor()
+		m.around("chown root " + dataDir + "/signalbox.lock")
+		m.says(at, "signalbox.lock belongs to root, this program runs as signalbox; run chown -R signalbox "+dataDir, 15*time.Second)
+		m.sh("chown -R signalbox: " + dataDir) // as it says; the service comes back by itself
+		m.active(15 * time.Second)
+		m.around("chown -R root: " + dataDir) // systemd sees to a whole folder
+		m.active(15 * time.Second)
+	})
+
+	t.Run("root restores", func(t *testing.T) {
+		m.around("signalbox restore /root/copy.db")
+		m.active(15 * time.Second)
+		if got := m.sh("find " + dataDir + " ! -user signalbox; signalbox room list"); !strings.Contains(got, "kept-room") || strings.Contains(got, dataDir) {
+			t.Errorf("files of others, and rooms:\n%s", got)
+		}
+	})
+
+	t.Run("no folder", func(t *testing.T) {
+		m.around("rm -r " + dataDir)
+		m.active(15 * time.Second)
+		if got := m.sh("stat -c '%U %a' " + dataDir); got != "signalbox 700" {
+			t.Errorf("the new folder is of %s", got)
+		}
+		m.around("signalbox restore /root/copy.db")
+		m.active(15 * time.Second)
+		m.sh("rm " + dataDir + "/signalbox.db") // under the box
+		if got, err := m.try("signalbox status"); err == nil || !strings.Contains(got, "was deleted and lives on in memory") {
+			t.Errorf("without its file, status says: %v\n%s", err, got)
+		}
+		m.around("signalbox restore /root/copy.db")
+		m.active(15 * time.Second)
+	})
+
+	t.Run("full disk", func(t *testing.T) {
+		m.around("cp -a " + dataDir + " /root/data; mount -t tmpfs -o size=2m,mode=0700,uid=signalbox,gid=signalbox none " + dataDir +
+			"; cp -a /root/data/. " + dataDir + "; dd if=/dev/zero of=" + dataDir + "/ballast bs=4k 2>/dev/null")
+		m.active(15 * time.Second)
+		m.exchange(device)
+		m.sh("signalbox token device --subject cam --room '*'")
+		out, err := m.try("i=0; while [ $i -lt 200 ]; do signalbox room create more-$i --pinned || exit 1; i=$((i+1)); done")
+		if err == nil || !strings.Contains(out, "no space left") {
+			t.Errorf("rooms on a full disk: %v\n%s", err, out)
+		}
+		m.sh("rm " + dataDir + "/ballast; signalbox room create after-all --pinned; signalbox status") // it lives on without a restart
+		m.around("umount " + dataDir)
+		m.active(15 * time.Second)
+	})
+
+	t.Run("read-only disk", func(t *testing.T) {
+		m.around("mount --bind " + dataDir + " " + dataDir + " && mount -o remount,bind,ro " + dataDir)
+		m.active(20 * time.Second)
+		got := m.sh("signalbox status; signalbox room list")
+		if !strings.Contains(got, "cannot be written") || !strings.Contains(got, "kept-room") || !strings.Contains(got, "runs from memory") {
+			t.Errorf("the status is:\n%s", got)
+		}
+		m.exchange(device)
+		m.sh("signalbox room create in-memory --pinned; systemctl restart signalbox")
+		m.active(20 * time.Second)
+		if got := m.sh("signalbox room list"); !strings.Contains(got, "in-memory") {
+			t.Errorf("a restart of the service has lost what was in memory:\n%s", got)
+		}
+		m.around("umount " + dataDir)
+		m.active(15 * time.Second)
+		if got := m.sh("signalbox status; signalbox room list"); strings.Contains(got, "in-memory") || !strings.Contains(got, "kept-room") {
+			t.Errorf("on its disk again the box has:\n%s", got)
+		}
+	})
+}

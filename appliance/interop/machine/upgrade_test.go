@@ -1,0 +1,90 @@
+//go:build linux && interop
+
+package machine_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"signalbox/internal/netlab"
+)
+
+// A new version passes its trial, which is short here, and keeps the state.
+func testUpgrade(t *testing.T, m *machine, device *netlab.Host) {
+	m.write("/etc/systemd/system/signalbox-upgrade.service.d/short.conf",
+		"[Service]\nExecStart=\nExecStart=/usr/lib/signalbox/previous/signalbox upgrade watch --hold 5s")
+	m.sh("systemctl daemon-reload; signalbox room create kept-room --pinned")
+	id := m.sh("signalbox status --json | grep '\"id\"'")
+	ports := m.property("signalbox.socket", "ActiveEnterTimestampMonotonic")
+	m.sh("dpkg -i /debs/" + deb(nextVersion))
+	m.active(20 * time.Second)
+	if got := m.sh("signalbox version"); !strings.Contains(got, nextVersion) {
+		t.Errorf("installed is %s", got)
+	}
+	if got := m.sh("signalbox upgrade status"); !strings.Contains(got, "on trial") || !strings.Contains(got, firstVersion) {
+		t.Errorf("during the trial: %s", got)
+	}
+	if got := m.property("signalbox.socket", "ActiveEnterTimestampMonotonic"); got != ports {
+		t.Error("the socket of port 80 was closed on the way")
+	}
+	m.await("the verdict", 40*time.Second, func() bool {
+		out, _ := m.try("signalbox upgrade status")
+		return strings.Contains(out, nextVersion+" has passed its trial")
+	})
+	if got := m.sh("signalbox status --json | grep '\"id\"'; signalbox room list"); !strings.Contains(got, id) || !strings.Contains(got, "kept-room") {
+		t.Errorf("the state is not that from before the upgrade:\n%s", got)
+	}
+	if got := m.sh("ls /var/lib/signalbox/backups"); !strings.Contains(got, "-program.db") {
+		t.Errorf("there is no copy from before the upgrade:\n%s", got)
+	}
+	m.exchange(device)
+}
+
+// A version that does not run is taken back while nobody looks, and whoever
+// looks afterwards is told.
+func testBrokenUpgrade(t *testing.T, m *machine, device *netlab.Host) {
+	m.sh("rm -r /etc/systemd/system/signalbox-upgrade.service.d; systemctl daemon-reload")
+	began := time.Now()
+	if out, err := m.try("dpkg -i /debs/" + deb(brokenVersion)); err != nil {
+		t.Errorf("the package itself is to install: %v\n%s", err, out)
+	}
+	m.active(90 * time.Second)
+	took := time.Since(began)
+	t.Logf("rolled back and serving %v after the installation began", took.Round(time.Second/10))
+	if took > 90*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got := m.sh("signalbox version"); !strings.Contains(got, nextVersion) {
+		t.Errorf("what runs is %s", got)
+	}
+	for _, command := range []string{"signalbox upgrade status", "signalbox status", "journalctl -o cat -u signalbox -n 50", "systemctl status signalbox"} {
+		if got := m.sh(command); !strings.Contains(got, "failed its trial") {
+			t.Errorf("%s does not tell what has happened:\n%s", command, got)
+		}
+	}
+	if got := m.sh("signalbox room list"); !strings.Contains(got, "kept-room") {
+		t.Errorf("the rooms are gone:\n%s", got)
+	}
+	m.exchange(device)
+}
+
+// The package of an older version goes over a newer one, and opens its state.
+func testDowngrade(t *testing.T, m *machine, device *netlab.Host) {
+	m.sh("dpkg -i /debs/" + deb(firstVersion))
+	m.active(20 * time.Second)
+	if got := m.sh("signalbox version; signalbox room list"); !strings.Contains(got, firstVersion) || !strings.Contains(got, "kept-room") {
+		t.Errorf("after the downgrade:\n%s", got)
+	}
+	m.exchange(device)
+}
+
+// Purging leaves nothing behind.
+func testPurge(t *testing.T, m *machine, _ *netlab.Host) {
+	m.sh("dpkg --purge signalbox")
+	left := m.sh("find / -xdev \\( -path /proc -o -path /debs -o -path /var/lib/dpkg -o -path /var/log -o -path /tmp -o -path /root -o -path /home -o -path /work \\) -prune -o -iname '*signalbox*' -print" +
+		"; find /run /etc/systemd -iname '*signalbox*' -print; getent passwd signalbox; getent group signalbox; systemctl list-units --all --no-legend 'signalbox*'; true")
+	if left != "" {
+		t.Errorf("the purge leaves:\n%s", left)
+	}
+}
