@@ -6,7 +6,7 @@ GO       := go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build release package image generate test test-machine bench bench-relay bench-sync bench-machine faults micro-bench lint vuln clean
+.PHONY: run build release package image generate test test-machine test-release bench bench-relay bench-sync bench-machine faults micro-bench lint vuln clean
 
 # Serve with no configuration: state in ./data, and a link to the test call page.
 run: build
@@ -51,6 +51,10 @@ test: build
 # purge, upgrades that fail, full disks. Needs root and systemd-container; four minutes.
 test-machine:
 	MACHINE=1 $(GO) test -tags interop -count=1 -v ./appliance/interop/machine
+
+# Packages of every kind, built twice, with lintian, rpm and dpkg in a chroot.
+test-release:
+	RELEASE=1 $(GO) test -tags interop -count=1 -v ./packaging/release
 
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
 # beside a textbook hub takes about four minutes, the relay beside pion's example
