@@ -92,7 +92,7 @@ func (o options) pack(format, arch string) error {
 	if err := errors.Join(packager.Package(info, file), file.Close()); err != nil || format != "deb" {
 		return err
 	}
-	return recompress(path)
+	return recompress(path, arch)
 }
 
 // fileName is as each format has it, but for ARM.
