@@ -23,6 +23,7 @@ func testDisk(t *testing.T, m *machine, device *netlab.Host) {
 	m.sh("signalbox room create kept-room --pinned; signalbox backup /root/copy.db")
 
 	t.Run("files of another owner", func(t *testing.T) {
+		m := m.in(t)
 		at := m.cursor()
 		m.around("chown root " + dataDir + "/signalbox.lock")
 		m.says(at, "signalbox.lock belongs to root, this program runs as signalbox; run chown -R signalbox "+dataDir, 15*time.Second)
@@ -33,6 +34,7 @@ func testDisk(t *testing.T, m *machine, device *netlab.Host) {
 	})
 
 	t.Run("root restores", func(t *testing.T) {
+		m := m.in(t)
 		m.around("signalbox restore /root/copy.db")
 		m.active(15 * time.Second)
 		if got := m.sh("find " + dataDir + " ! -user signalbox; signalbox room list"); !strings.Contains(got, "kept-room") || strings.Contains(got, dataDir) {
@@ -41,6 +43,7 @@ func testDisk(t *testing.T, m *machine, device *netlab.Host) {
 	})
 
 	t.Run("no folder", func(t *testing.T) {
+		m := m.in(t)
 		m.around("rm -r " + dataDir)
 		m.active(15 * time.Second)
 		if got := m.sh("stat -c '%U %a' " + dataDir); got != "signalbox 700" {
@@ -57,6 +60,7 @@ func testDisk(t *testing.T, m *machine, device *netlab.Host) {
 	})
 
 	t.Run("full disk", func(t *testing.T) {
+		m := m.in(t)
 		m.around("cp -a " + dataDir + " /root/data; mount -t tmpfs -o size=2m,mode=0700,uid=signalbox,gid=signalbox none " + dataDir +
 			"; cp -a /root/data/. " + dataDir + "; dd if=/dev/zero of=" + dataDir + "/ballast bs=4k 2>/dev/null")
 		m.active(15 * time.Second)
@@ -72,6 +76,7 @@ func testDisk(t *testing.T, m *machine, device *netlab.Host) {
 	})
 
 	t.Run("read-only disk", func(t *testing.T) {
+		m := m.in(t)
 		m.around("mount --bind " + dataDir + " " + dataDir + " && mount -o remount,bind,ro " + dataDir)
 		m.active(20 * time.Second)
 		got := m.sh("signalbox status; signalbox room list")

@@ -59,8 +59,22 @@ func (v *visits) visit(ctx context.Context, client *http.Client, url string) {
 // Nobody who connects to 80 or 443 is refused while the box is started again a
 // hundred times: the sockets are systemd's.
 func testRestarts(t *testing.T, m *machine, device *netlab.Host) {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+	leave := m.visitors(device)
+	began := time.Now()
+	m.sh("i=0; while [ $i -lt " + strconv.Itoa(restarts) + " ]; do systemctl restart signalbox || exit 1; i=$((i+1)); done")
+	took := time.Since(began)
+	for scheme, v := range leave() {
+		t.Logf("%s: %d served, %d refused, %d broken off in %d restarts within %v", scheme, v.served.Load(), v.refused.Load(), v.broken.Load(), restarts, took)
+		if v.refused.Load() > 0 || v.broken.Load() > 0 || v.served.Load() < restarts {
+			t.Errorf("%s: %d served, %d refused, %d broken off, such as: %v", scheme, v.served.Load(), v.refused.Load(), v.broken.Load(), v.fault())
+		}
+	}
+	m.active(10 * time.Second)
+}
+
+// visitors come to the ports 80 and 443, two to each, until leave is called.
+func (m *machine) visitors(device *netlab.Host) (leave func() map[string]*visits) {
+	ctx, stop := context.WithCancel(m.t.Context())
 	var visitors sync.WaitGroup
 	counts := map[string]*visits{}
 	for _, scheme := range []string{"http", "https"} {
@@ -77,18 +91,19 @@ func testRestarts(t *testing.T, m *machine, device *netlab.Host) {
 			visitors.Go(func() { v.visit(ctx, client, scheme+"://"+m.on.IPv4().String()+"/healthz") })
 		}
 	}
-	began := time.Now()
-	m.sh("i=0; while [ $i -lt " + strconv.Itoa(restarts) + " ]; do systemctl restart signalbox || exit 1; i=$((i+1)); done")
-	took := time.Since(began)
-	stop()
-	visitors.Wait()
-	for scheme, v := range counts {
-		t.Logf("%s: %d served, %d refused, %d broken off in %d restarts within %v", scheme, v.served.Load(), v.refused.Load(), v.broken.Load(), restarts, took)
-		if v.refused.Load() > 0 || v.broken.Load() > 0 || v.served.Load() < restarts {
-			t.Errorf("%s: %d served, %d refused, %d broken off, such as: %v", scheme, v.served.Load(), v.refused.Load(), v.broken.Load(), *v.last.Load())
-		}
+	return func() map[string]*visits {
+		stop()
+		visitors.Wait()
+		return counts
 	}
-	m.active(10 * time.Second)
+}
+
+// fault is what the last one met, nil when all went well.
+func (v *visits) fault() error {
+	if err := v.last.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // idleTime is how long the idle box is looked at here; `make bench` takes ten

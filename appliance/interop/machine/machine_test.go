@@ -91,6 +91,13 @@ func boot(t *testing.T, on *netlab.Host, debs string) *machine {
 	return m
 }
 
+// in is the same machine for a subtest.
+func (m *machine) in(t *testing.T) *machine {
+	same := *m
+	same.t = t
+	return &same
+}
+
 // halt ends the machine with its first process.
 func (m *machine) halt(cmd *exec.Cmd) {
 	if m.t.Failed() && m.leader != 0 {

@@ -28,14 +28,22 @@ func TestMachine(t *testing.T) {
 		name string
 		run  func(*testing.T, *machine, *netlab.Host)
 	}{
-		{"install", testInstall}, {"privileges", testPrivileges}, {"call", testCall}, {"reload", testReload},
-		{"setup", testSetup}, {"restarts", testRestarts}, {"watchdog", testWatchdog}, {"idle", testIdle}, {"disk", testDisk},
-		{"upgrade", testUpgrade}, {"broken upgrade", testBrokenUpgrade}, {"downgrade", testDowngrade}, {"purge", testPurge},
+		{"install", testInstall},
+		{"setup", testSetup},
+		{"idle", testIdle}, // before there are sessions that might be resumed
+		{"privileges", testPrivileges},
+		{"call", testCall},
+		{"reload", testReload},
+		{"restarts", testRestarts},
+		{"watchdog", testWatchdog},
+		{"disk", testDisk},
+		{"upgrade", testUpgrade},
+		{"broken upgrade", testBrokenUpgrade},
+		{"downgrade", testDowngrade},
+		{"purge", testPurge},
 	} {
 		if !t.Run(step.name, func(t *testing.T) {
-			on := *m
-			on.t = t
-			step.run(t, &on, device)
+			step.run(t, m.in(t), device)
 		}) {
 			return // what follows builds on it
 		}
@@ -93,8 +101,11 @@ func testPrivileges(t *testing.T, m *machine, _ *netlab.Host) {
 	if !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Seccomp:\t2") {
 		t.Errorf("the process may gain privileges:\n%s", status)
 	}
-	if out, err := m.try("systemd-analyze verify /lib/systemd/system/signalbox*"); err != nil || strings.Contains(out, "signalbox") {
-		t.Errorf("the units: %v\n%s", err, out)
+	// Before the first upgrade there is no earlier program to call.
+	for line := range strings.Lines(m.sh("systemd-analyze verify /lib/systemd/system/signalbox* 2>&1; true")) {
+		if strings.Contains(line, "signalbox") && !strings.Contains(line, "previous/signalbox is not executable") {
+			t.Errorf("the units: %s", line)
+		}
 	}
 	// --threshold fails for what is above it, in tenths.
 	for _, unit := range []string{"signalbox", "signalbox-cloud"} {
