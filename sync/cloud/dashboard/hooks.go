@@ -107,9 +107,10 @@ type told struct {
 	err    error
 }
 
-// serve works until the lease is lost or ctx ends.
+// serve works until the lease is lost or ctx ends. Deliveries under way are then
+// given stopWait to be noted, so that the next node does not repeat them.
 func (h *hooks) serve(ctx context.Context, l *lease) {
-	ctx, cancel := context.WithCancel(ctx)
+	noting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
 	defer cancel()
@@ -121,6 +122,8 @@ func (h *hooks) serve(ctx context.Context, l *lease) {
 	for l.held() {
 		select {
 		case <-ctx.Done():
+			defer time.AfterFunc(stopWait, cancel).Stop()
+			h.settle(noting, l, done)
 			return
 		case <-renew.C:
 			l.hold(ctx)
@@ -131,16 +134,29 @@ func (h *hooks) serve(ctx context.Context, l *lease) {
 			h.turn(ctx, l, func(id string, w hook, events []event) {
 				h.busy[id] = true
 				deliveries.Go(func() {
-					_, err := h.deliver(ctx, w, events)
+					_, err := h.deliver(noting, w, events)
 					select {
 					case done <- told{id, events, err}:
-					case <-ctx.Done():
+					case <-noting.Done():
 					}
 				})
 			})
 		}
 	}
 	h.log.Warn("another node tells webhooks now", "node", h.cfg.Node)
+}
+
+// settle notes the deliveries under way until they are done or ctx ends.
+func (h *hooks) settle(ctx context.Context, l *lease, done <-chan told) {
+	for len(h.busy) > 0 {
+		select {
+		case t := <-done:
+			delete(h.busy, t.hook)
+			h.took(ctx, l, t)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // turn brings the open problems up to date and starts what is due.
