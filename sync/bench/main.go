@@ -102,7 +102,7 @@ func (b *bench) print() error {
 
 // measureFleet plays all sites at one node.
 func (b *bench) measureFleet(ctx context.Context, dir string) error {
-	n, err := newNode(ctx, b.program, dir)
+	n, err := newNode(ctx, b.program, dir, "127.0.0.1")
 	if err != nil {
 		return err
 	}

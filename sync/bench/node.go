@@ -137,9 +137,9 @@ type node struct {
 	admin        fleet.Admin
 }
 
-// newNode starts a cloud on a folder of its own.
-func newNode(ctx context.Context, program, dir string) (*node, error) {
-	n := &node{program: program, dir: dir, url: "https://127.0.0.1:0"}
+// newNode starts a cloud on a folder of its own, at an address of this host.
+func newNode(ctx context.Context, program, dir, host string) (*node, error) {
+	n := &node{program: program, dir: dir, url: "https://" + host + ":0"}
 	if err := n.start(ctx); err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func CalloutConfig(seed, account, user string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("callout seed: %w", err)
 	}
-	return fmt.Sprintf(calloutConfig, account, user, maxBoxPayload, public), nil
+	return fmt.Sprintf(calloutConfig, account, user, maxBoxPayload, public, pingEvery), nil
 }
 
 // NewCalloutSeed makes a key for CalloutConfig.
@@ -113,6 +113,7 @@ accounts {
 }
 system_account: SYS
 max_payload: %[3]d
+ping_interval: "%[5]s" # boxes ping before that, when nothing else is to be said
 authorization {
   timeout: 5
   auth_callout {

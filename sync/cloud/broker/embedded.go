@@ -24,6 +24,10 @@ type embedded struct {
 	started atomic.Bool
 }
 
+// pingEvery is longer than the 150 s after which a silent box pings: a ping of the
+// broker's own as well would cost an idle box 75 KB a day.
+const pingEvery = 200 * time.Second
+
 // cloudUser is the user of the cloud itself.
 const cloudUser = "cloud"
 
@@ -42,7 +46,7 @@ func newEmbedded(cfg *Config, secret string) (*embedded, error) {
 		NoLog:              true, // it gets ours below
 		MaxPayload:         wire.MaxPayloadBytes,
 		AuthTimeout:        5,
-		PingInterval:       2 * time.Minute,
+		PingInterval:       pingEvery,
 		WriteDeadline:      10 * time.Second,
 		JetStream:          true,
 		StoreDir:           cfg.Dir,
