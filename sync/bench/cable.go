@@ -29,11 +29,11 @@ func newCable(ctx context.Context, n int) (*cable, error) {
 		"link add " + w.card + " gso_max_segs 1 type veth peer name up gso_max_segs 1 netns " + w.space,
 		"addr add " + w.near + "/30 dev " + w.card,
 		"link set " + w.card + " addrgenmode none",
-		"-n " + w.space + " link set up addrgenmode none",
+		"-n " + w.space + " link set dev up addrgenmode none",
 		"link set " + w.card + " up",
 		fmt.Sprintf("-n %s addr add 10.98.%d.2/30 dev up", w.space, n),
 		"-n " + w.space + " link set lo up",
-		"-n " + w.space + " link set up up",
+		"-n " + w.space + " link set dev up up",
 		"-n " + w.space + " route add default via " + w.near,
 	} {
 		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(line)...).CombinedOutput(); err != nil {
