@@ -94,7 +94,7 @@ func TestTrafficClassIsKept(t *testing.T) {
 				dontFragment := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
 					turntest.Peer(addrOf(conn)), raw(stun.AttrData, 'x'), raw(stun.AttrDontFragment)).Raw
 				other := newClassSocket(t, listenOn(t, loopbacks[to]))
-				for _, class := range []int{0xB8, 0x89, 0x03, 0} { // expedited forwarding, AF41 with ECT(1), congestion met, none
+				for _, class := range []int{0xB8, 0x89, 0x03, 0} { // expedited forwarding, AF41 with ECN capable, congestion met, none
 					for _, way := range []struct {
 						what     string
 						from, to *classSocket

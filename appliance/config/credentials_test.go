@@ -33,7 +33,9 @@ hs256_secret_file = "/etc/signalbox/credentials/missing"
 		t.Fatal(err)
 	}
 	for _, got := range [][2]string{
-		{loaded.Turn.SecretFiles[0], copied}, {loaded.Turn.SecretFiles[1], "/srv/other"}, {loaded.Turn.Users[0].PasswordFile, copied},
+		{loaded.Turn.SecretFiles[0], copied},
+		{loaded.Turn.SecretFiles[1], "/srv/other"},
+		{loaded.Turn.Users[0].PasswordFile, copied},
 		{loaded.Auth.Issuers[0].HS256SecretFile, "/etc/signalbox/credentials/missing"},
 	} {
 		if got[0] != got[1] {

@@ -4,7 +4,6 @@ package interop_test
 
 import (
 	"encoding/json"
-	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -81,7 +80,7 @@ func relayThrough(t *testing.T, b *box) {
 	t.Helper()
 	for _, network := range []string{"udp", "tcp"} {
 		c := b.caller(network, "cam-7")
-		var relayed netip.AddrPort = c.Allocate()
+		relayed := c.Allocate()
 		exchange(t, c, relayed, []int{0, 1, 160, 1200})
 	}
 }

@@ -53,7 +53,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	b.note("load of the machine before", load(), "")
 	if b.sites > 0 {
 		if err := b.measureFleet(ctx, dir); err != nil {
@@ -152,7 +152,7 @@ func (b *bench) rates(ctx context.Context, n *node, all *sites, empty usage) err
 	watching, end := context.WithCancel(ctx)
 	failed := make(chan error, 1)
 	go func() { failed <- w.run(watching, n) }()
-	defer func() { end(); <-failed }()
+	defer func() { end(); _ = <-failed }() // what went wrong has been told
 	for _, rate := range []struct {
 		name  string
 		every time.Duration

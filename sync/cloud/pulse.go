@@ -6,17 +6,18 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // Line is how the node is doing, in one line: what `systemctl status` shows.
 func (n *Node) Line() string {
-	line := fmt.Sprintf("%s: %d boxes connected", n.name, len(n.gateway.Online()))
+	line := []string{fmt.Sprintf("%s: %d boxes connected", n.name, len(n.gateway.Online()))}
 	for _, part := range n.parts() {
 		if !part.OK {
-			line += "; " + part.Name + ": " + part.Reason
+			line = append(line, part.Name+": "+part.Reason)
 		}
 	}
-	return line
+	return strings.Join(line, "; ")
 }
 
 // Pulse passes through the projection, the embedded broker and the port for

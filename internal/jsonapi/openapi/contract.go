@@ -111,11 +111,11 @@ func (c *Contract) Saw(operation string) {
 
 func pointer(parts ...string) string {
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
-	location := ""
+	location := []string{"openapi.json#"}
 	for _, part := range parts {
-		location += "/" + url.PathEscape(escape.Replace(part))
+		location = append(location, url.PathEscape(escape.Replace(part)))
 	}
-	return "openapi.json#" + location
+	return strings.Join(location, "/")
 }
 
 func (c *Contract) validate(body []byte, location ...string) error {

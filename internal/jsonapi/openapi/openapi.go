@@ -216,11 +216,11 @@ func (d *document) fail(err error) {
 
 // OperationID is what client generators call the operation: getRoomsByName.
 func OperationID(rt jsonapi.Description) string {
-	id := strings.ToLower(rt.Method)
+	id := []string{strings.ToLower(rt.Method)}
 	for _, word := range word.FindAllString(strings.TrimPrefix(rt.Path, "/v1"), -1) {
-		id += strings.ToUpper(word[:1]) + word[1:]
+		id = append(id, strings.ToUpper(word[:1])+word[1:])
 	}
-	return id
+	return strings.Join(id, "")
 }
 
 var word = regexp.MustCompile(`\w+`)

@@ -121,7 +121,7 @@ func (d *Dialer) Connect(ctx context.Context, id *identity.Identity, endpoint st
 		TLSClientConfig: secure, Subprotocols: []string{wire.TunnelSubprotocol}, NetDialContext: d.Dial,
 		ReadBufferSize: bufferBytes, WriteBufferSize: bufferBytes,
 	}
-	_, answer, err := ws.DialContext(ctx, target.String(), nil)
+	_, answer, err := ws.DialContext(ctx, target.String(), nil) //nolint:bodyclose // gorilla/websocket reads it to its end
 	if answer == nil || answer.StatusCode != http.StatusUnauthorized {
 		return nil, fmt.Errorf("no challenge: %w", errors.Join(err, status(answer)))
 	}
@@ -135,7 +135,7 @@ func (d *Dialer) Connect(ctx context.Context, id *identity.Identity, endpoint st
 	if err != nil {
 		return nil, err
 	}
-	conn, answer, err := ws.DialContext(ctx, target.String(), http.Header{"Authorization": {proof.Header()}})
+	conn, answer, err := ws.DialContext(ctx, target.String(), http.Header{"Authorization": {proof.Header()}}) //nolint:bodyclose // as above
 	if err != nil {
 		return nil, errors.Join(err, status(answer))
 	}

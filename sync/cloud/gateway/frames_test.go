@@ -37,7 +37,7 @@ func TestPost(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Config{})
 	const ask = `{"version":"1.0","incarnation":"18446744073709551615","oldest":1,"newest":9,"policy":3}`
-	if resp, text := l.post(t, boxA, ask, []byte("batch")); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+	if resp, text := l.post(t, boxA, ask, []byte("batch")); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" { //nolint:bodyclose // post has read it
 		t.Errorf("nobody answers: got %s %s", resp.Status, text)
 	}
 	l.projector(t)

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -65,9 +66,7 @@ func newIDP(t *testing.T) *idp {
 			return
 		}
 		claims := jwt.MapClaims{"iss": p.URL, "aud": "signalbox", "exp": time.Now().Add(time.Minute).Unix(), "iat": time.Now().Unix(), "nonce": p.nonce}
-		for k, v := range p.claims {
-			claims[k] = v
-		}
+		maps.Copy(claims, p.claims)
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 		token.Header["kid"] = "1"
 		signed, err := token.SignedString(key)

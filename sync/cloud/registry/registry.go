@@ -134,7 +134,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		}
 		wait = min(2*wait, retryMax)
 	}
-	return nil
+	return nil //nolint:nilerr // being stopped is no error
 }
 
 func (r *Registry) setHealth(err error) {
