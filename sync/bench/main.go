@@ -152,7 +152,10 @@ func (b *bench) rates(ctx context.Context, n *node, all *sites, empty usage) err
 	watching, end := context.WithCancel(ctx)
 	failed := make(chan error, 1)
 	go func() { failed <- w.run(watching, n) }()
-	defer func() { end(); _ = <-failed }() // what went wrong has been told
+	defer func() {
+		end()
+		<-failed
+	}()
 	for _, rate := range []struct {
 		name  string
 		every time.Duration
