@@ -34,6 +34,9 @@ type Config struct {
 type HTTP struct {
 	Listen []string `toml:"listen"` // pages in the clear: for a proxy in front, or this machine alone
 	HTTPS  []string `toml:"https"`
+	// TrustedProxies are addresses and prefixes of load balancers, whose
+	// X-Forwarded-For says who a request is from.
+	TrustedProxies []string `toml:"trusted_proxies"`
 
 	// Handed are sockets for HTTPS that listen already, from the service
 	// manager; they are served beside the addresses. The node closes them.

@@ -281,7 +281,7 @@ func TestStarting(t *testing.T) {
 // secrets in the clear; this machine and health are served.
 func TestPlainHTTP(t *testing.T) {
 	n := &Node{cfg: Config{URL: "https://cloud.example/"}}
-	served := n.plainRoutes(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	served := n.plainRoutes(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }), nil)
 	for _, test := range []struct {
 		method, path, from string
 		code               int

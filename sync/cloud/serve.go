@@ -157,11 +157,12 @@ func starting(w http.ResponseWriter) {
 	http.Error(w, "the node is starting: the broker is not there yet", http.StatusServiceUnavailable)
 }
 
-// plainRoutes is what is served in the clear: health, and the way to HTTPS.
-func (n *Node) plainRoutes(whole http.Handler) http.Handler {
+// plainRoutes is what is served in the clear: health, and the way to HTTPS;
+// everything to this machine and to trusted proxies, which have TLS themselves.
+func (n *Node) plainRoutes(whole http.Handler, trusted []netip.Prefix) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch at, err := netip.ParseAddrPort(r.RemoteAddr); {
-		case r.URL.Path == "/healthz", r.URL.Path == "/readyz", err == nil && at.Addr().Unmap().IsLoopback():
+		case r.URL.Path == "/healthz", r.URL.Path == "/readyz", err == nil && (at.Addr().Unmap().IsLoopback() || isTrusted(at.Addr(), trusted)):
 			whole.ServeHTTP(w, r)
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			http.Redirect(w, r, n.URL()+r.URL.RequestURI(), http.StatusPermanentRedirect)
@@ -199,12 +200,16 @@ func (n *Node) serve(ctx context.Context) error {
 			return nil
 		})
 	}
-	whole := n.routes()
+	trusted, err := n.cfg.HTTP.proxies()
+	if err != nil {
+		return err
+	}
+	whole := behind(trusted, n.routes())
 	for _, l := range n.secure {
 		run(tls.NewListener(l, n.server.TLSConfig()), whole)
 	}
 	for _, l := range n.plain {
-		run(l, n.plainRoutes(whole))
+		run(l, n.plainRoutes(whole, trusted))
 	}
 	if err := g.Wait(); err != nil {
 		return err

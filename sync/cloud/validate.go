@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -26,10 +27,30 @@ func (h HTTP) Validate() error {
 			}
 		}
 	}
+	if _, err := h.proxies(); err != nil {
+		errs = append(errs, err)
+	}
 	if len(h.HTTPS)+len(h.Handed) == 0 {
 		errs = append(errs, errors.New("http.https: got [], want an address: boxes join and report there"))
 	}
 	return errors.Join(errs...)
+}
+
+// proxies are the trusted ones as prefixes.
+func (h HTTP) proxies() (list []netip.Prefix, err error) {
+	var errs []error
+	for _, text := range h.TrustedProxies {
+		p, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
+			p, err = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+		}
+		if err != nil || p.Bits() == 0 { // everybody could say who they are
+			errs = append(errs, fmt.Errorf(`http.trusted_proxies: got %q, want an address or a prefix of load balancers, such as "10.0.0.0/24"`, text))
+			continue
+		}
+		list = append(list, p.Masked())
+	}
+	return list, errors.Join(errs...)
 }
 
 // Validate reports every fault of the section.

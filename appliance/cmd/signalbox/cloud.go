@@ -67,6 +67,7 @@ type cloudServe struct {
 	cloudFlags
 	HTTP      *string `name:"http" help:"Addresses for HTTP, which leads to HTTPS; empty for none." placeholder:":8090"`
 	HTTPS     *string `name:"https" help:"Addresses for HTTPS." placeholder:":8453"`
+	Proxies   *string `name:"trusted-proxies" help:"Addresses and prefixes of load balancers in front, separated by commas." placeholder:"PREFIX,…"`
 	URL       *string `name:"url" help:"Where boxes and people reach the cloud." placeholder:"https://cloud.example"`
 	Names     *string `name:"names" help:"Names and addresses that the node's own certificate is for, separated by commas." placeholder:"NAME,…"`
 	NATS      *string `name:"nats" help:"External NATS servers, separated by commas, in place of the embedded one." placeholder:"nats://HOST:4222"`
@@ -85,6 +86,7 @@ func (c *cloudServe) sources(p *program) config.Sources {
 	s := c.cloudFlags.sources(p)
 	add(&s, "--http", "http.listen", c.HTTP)
 	add(&s, "--https", "http.https", c.HTTPS)
+	add(&s, "--trusted-proxies", "http.trusted_proxies", c.Proxies)
 	add(&s, "--url", "url", c.URL)
 	add(&s, "--names", "tls.names", c.Names)
 	add(&s, "--nats", "nats.urls", c.NATS)
