@@ -2,6 +2,7 @@ package people
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -41,8 +42,18 @@ type brake struct {
 
 func newBrakes() *brakes { return &brakes{held: map[string]brake{}} }
 
+// network is what somebody has who has the address: of IPv6 a /64.
+func network(source string) string {
+	addr, err := netip.ParseAddr(source)
+	if err != nil || addr.Unmap().Is4() {
+		return source
+	}
+	prefix, _ := addr.WithZone("").Prefix(64) // fits an IPv6 address
+	return prefix.String()
+}
+
 func brakeKeys(source, name string) []string {
-	keys := []string{"source " + source}
+	keys := []string{"source " + network(source)}
 	if name != "" {
 		keys = append(keys, "name "+strings.ToLower(shortened(name)))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -38,8 +39,8 @@ func (c OIDCConfig) Validate() error {
 		return nil
 	}
 	var errs []error
-	if u, err := url.Parse(c.Issuer); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		errs = append(errs, fmt.Errorf("oidc.issuer: got %q, want the provider's URL, such as https://login.example.com", c.Issuer))
+	if u, err := url.Parse(c.Issuer); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		errs = append(errs, fmt.Errorf("oidc.issuer: got %q, want the provider's URL by https, such as https://login.example.com", c.Issuer))
 	}
 	if c.ClientID == "" {
 		errs = append(errs, errors.New(`oidc.client_id: got "", want the name under which the provider knows this cloud`))
@@ -48,6 +49,12 @@ func (c OIDCConfig) Validate() error {
 		errs = append(errs, errors.New("oidc.viewers: got [], want a group here, in oidc.operators or in oidc.administrators: nobody could sign in"))
 	}
 	return errors.Join(errs...)
+}
+
+// isLoopback: a provider on the same machine may be reached in the clear.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 // role is the highest role that the claim's values give, "" for none.
@@ -165,7 +172,7 @@ func (p *People) FinishOIDC(ctx context.Context, source string, a Attempt, state
 	}
 	who, err = p.oidc.person(token)
 	if err != nil {
-		_ = p.cfg.Audit.Write(ctx, Entry{By: shortened(who.Name), Action: "sign-in", From: source, Detail: ViaOIDC, Outcome: "refused"})
+		p.refusals.write(ctx, source, who.Name, ViaOIDC)
 		return "", Person{}, err
 	}
 	if who, err = p.admit(ctx, who); err != nil {

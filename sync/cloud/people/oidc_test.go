@@ -182,3 +182,15 @@ func TestProviderSaysNothing(t *testing.T) {
 		t.Error("StartOIDC still waits 5 s later")
 	}
 }
+
+func TestIssuerInTheClear(t *testing.T) {
+	for issuer, ok := range map[string]bool{
+		"https://login.example.com": true, "http://127.0.0.1:9000": true, "http://localhost/x": true, "http://[::1]:9000": true,
+		"http://login.example.com": false, "http://10.0.0.1": false, "ftp://127.0.0.1": false, "login.example.com": false,
+	} {
+		err := people.OIDCConfig{Issuer: issuer, ClientID: "x", Viewers: []string{"y"}}.Validate()
+		if (err == nil) != ok {
+			t.Errorf("%s: got %v", issuer, err)
+		}
+	}
+}

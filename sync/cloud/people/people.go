@@ -38,11 +38,12 @@ type Config struct {
 
 // People is safe for concurrent use.
 type People struct {
-	cfg    Config
-	log    *slog.Logger
-	oidc   *provider // nil when not configured
-	brakes *brakes
-	hasher hasher
+	cfg      Config
+	log      *slog.Logger
+	oidc     *provider // nil when not configured
+	brakes   *brakes
+	hasher   hasher
+	refusals *refusals
 
 	mu    sync.Mutex
 	known map[string]cached // by hash of the session or key
@@ -65,7 +66,7 @@ func New(cfg Config) (*People, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &People{cfg: cfg, log: cfg.Logger, brakes: newBrakes(), hasher: newHasher(), known: map[string]cached{}}
+	p := &People{cfg: cfg, log: cfg.Logger, brakes: newBrakes(), hasher: newHasher(), refusals: newRefusals(cfg.Audit), known: map[string]cached{}}
 	if cfg.OIDC.Issuer != "" {
 		if err := cfg.OIDC.Validate(); err != nil {
 			return nil, err

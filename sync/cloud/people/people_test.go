@@ -2,6 +2,7 @@ package people_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -110,6 +111,39 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	}
 	if _, _, err := f.SignIn(t.Context(), "10.6.6.6", "bert", goodPassword); !errors.Is(err, people.ErrSlow) {
 		t.Errorf("the same source with another name: %v, want ErrSlow", err)
+	}
+}
+
+// TestGuessingFromOneNetwork: whoever has an IPv6 address has a /64 of them.
+func TestGuessingFromOneNetwork(t *testing.T) {
+	f := start(t, broker(t), people.OIDCConfig{})
+	tooLong := strings.Repeat("x", people.MaxPassword+1) // refused without the work of a hash
+	for i := range 12 {
+		_, _, err := f.SignIn(t.Context(), fmt.Sprintf("2001:db8::%x", i), fmt.Sprintf("guess-%d", i), tooLong)
+		if errors.Is(err, people.ErrSlow) {
+			_, _, err = f.SignIn(t.Context(), "2001:db8:0:1::1", "carl", tooLong)
+			if !errors.Is(err, people.ErrRefused) {
+				t.Errorf("another network: %v, want ErrRefused", err)
+			}
+			return
+		}
+	}
+	t.Error("twelve guesses from one network were tried without a wait")
+}
+
+// TestRefusalsDoNotFloodTheLog: somebody with many addresses guesses, and what
+// people did is still among the newest entries.
+func TestRefusalsDoNotFloodTheLog(t *testing.T) {
+	f := start(t, broker(t), people.OIDCConfig{})
+	tooLong := strings.Repeat("x", people.MaxPassword+1)
+	for i := range 300 {
+		if _, _, err := f.SignIn(t.Context(), fmt.Sprintf("10.1.%d.%d", i/250, i%250), fmt.Sprintf("guess-%d", i), tooLong); !errors.Is(err, people.ErrRefused) {
+			t.Fatal(err)
+		}
+	}
+	entries, err := f.audit.List(t.Context(), 0, people.MaxEntries)
+	if err != nil || len(entries) < 100 || len(entries) > 200 {
+		t.Errorf("300 refusals made %d entries (%v), want the first 100 and a few", len(entries), err)
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *People) SignIn(ctx context.Context, source, name, password string) (sec
 	}
 	if !ok {
 		p.brakes.failed(source, name)
-		_ = p.cfg.Audit.Write(ctx, Entry{By: shortened(name), Action: "sign-in", From: source, Outcome: "refused"})
+		p.refusals.write(ctx, source, name, "")
 		return "", Person{}, fmt.Errorf("%w: the name or the password is not right", ErrRefused)
 	}
 	p.brakes.succeeded(source, name)
