@@ -25,6 +25,9 @@ var (
 	descResets   = metric("projection_resets_total", "Times the stream was read again from its start.")
 	descRolled   = metric("rollups_total", "Closed hours written by this node.")
 	descLeader   = metric("leader", "1 while this node writes closed hours.")
+	descDiskFree = metric("disk_free_bytes", "Space left in the file system with the node's folder.")
+	descDiskSize = metric("disk_size_bytes", "Size of that file system.")
+	descCertEnd  = metric("https_certificate_end_seconds", "Unix time at which the certificate for HTTPS in force ends.")
 	descJoins    = metric("identity_refused_total", "Requests to join, to renew or to be known that were refused, by reason.", "reason")
 )
 
@@ -67,4 +70,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		leader = 1
 	}
 	gauge(descLeader, leader)
+	if free, size, ok := disk(c.cfg.Data); ok {
+		gauge(descDiskFree, float64(free))
+		gauge(descDiskSize, float64(size))
+	}
+	if cert, err := c.server.Certificate(nil); err == nil && cert.Leaf != nil {
+		gauge(descCertEnd, float64(cert.Leaf.NotAfter.Unix()))
+	}
 }

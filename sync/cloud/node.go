@@ -19,6 +19,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"signalbox/sync/cloud/broker"
@@ -281,8 +282,10 @@ func (n *Node) newDashboard(ctx context.Context) (*dashboard.Dashboard, error) {
 		return nil, err
 	}
 	metrics := prometheus.NewRegistry()
-	if err := metrics.Register(collector{n}); err != nil {
-		return nil, err
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{n}} {
+		if err := metrics.Register(c); err != nil {
+			return nil, err
+		}
 	}
 	seen := dashboard.Projected{
 		Projection: n.projection, Presence: n.presence,
