@@ -1,12 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"signalbox/internal/jsonapi"
 )
@@ -20,13 +20,17 @@ const (
 	streamFull    = "full"    // too many streams are open
 )
 
+// maxScrapes bounds how many readers of the metrics hold a copy at a time.
+const maxScrapes = 4
+
 // metrics counts what the API answers, and its streams.
 type metrics struct {
-	handler http.Handler
-	http    *jsonapi.Metrics
-	limited prometheus.Counter
-	streams prometheus.Gauge
-	ended   *prometheus.CounterVec
+	gatherer prometheus.Gatherer
+	scrapes  chan struct{}
+	http     *jsonapi.Metrics
+	limited  prometheus.Counter
+	streams  prometheus.Gauge
+	ended    *prometheus.CounterVec
 }
 
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
@@ -39,6 +43,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		return nil, err
 	}
 	m := &metrics{
+		gatherer: registry, scrapes: make(chan struct{}, maxScrapes),
 		http: requests,
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signalbox_http_codes_limited_total", Help: "Setup and invite codes refused because their source tried too many.",
@@ -58,11 +63,21 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	for _, reason := range []string{streamGone, streamSlow, streamExpired, streamStopped, streamFull} {
 		m.ended.WithLabelValues(reason)
 	}
-	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 	return m, nil
 }
 
+// getMetrics writes every metric of the box.
 func (a *API) getMetrics(c *call) error {
-	a.metrics.handler.ServeHTTP(c.w, c.r)
+	select {
+	case a.metrics.scrapes <- struct{}{}:
+		defer func() { <-a.metrics.scrapes }()
+	default:
+		return jsonapi.Later(http.StatusServiceUnavailable, "unavailable", time.Second, "%d readers have the metrics at work now", maxScrapes)
+	}
+	var b bytes.Buffer
+	if err := jsonapi.AppendMetrics(&b, a.metrics.gatherer); err != nil {
+		return err
+	}
+	jsonapi.WriteMetrics(c.w, c.r, b.Bytes())
 	return nil
 }

@@ -156,7 +156,8 @@ var routes = []route{
 	},
 	{
 		Method: "GET", Path: "/metrics", Access: open, Body: jsonapi.Write((*API).getMetrics, "text/plain"),
-		Summary: "Counters for Prometheus",
+		Refuses: []int{http.StatusServiceUnavailable}, Summary: "Counters for Prometheus",
+		Detail: "503 while four others are reading them.",
 	},
 	{
 		Method: "GET", Path: "/.well-known/signalbox", Access: open, Body: jsonapi.Give((*API).getWellKnown),

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"signalbox/internal/spelling"
 )
 
 const (
@@ -78,7 +80,7 @@ func (l *loader) environment(environ []string) {
 			continue
 		}
 		unknown := "unknown variable, sets nothing"
-		if meant := nearest(strings.TrimPrefix(name, l.envPrefix), names); meant != "" {
+		if meant := spelling.Nearest(strings.TrimPrefix(name, l.envPrefix), names); meant != "" {
 			unknown += "; did you mean " + l.envPrefix + meant + "?"
 		}
 		l.report(Problem{Origin: Origin{Source: shownKey(name)}, Text: unknown})

@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"signalbox/internal/grammar"
 )
 
 // Bash is a completion for bash. It needs nothing of the bash-completion
 // package, which a box may not have.
-func Bash(app *kong.Application) string {
+func Bash(program *grammar.Command) string {
 	var b strings.Builder
 	b.WriteString("# Completion of signalbox for bash. Made by make generate.\n" + bashData)
-	for _, c := range read(app).all() {
+	for _, c := range read(program).all() {
 		var subs, all, files, folders, others []string
 		for _, sub := range c.subs {
 			subs = append(subs, sub.name())

@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"signalbox/internal/grammar"
 )
 
 // Fish is a completion for fish.
-func Fish(app *kong.Application) string {
+func Fish(program *grammar.Command) string {
 	var b strings.Builder
 	b.WriteString(fishHead)
-	for _, c := range read(app).all() {
+	for _, c := range read(program).all() {
 		here := fmt.Sprintf("__signalbox_at %s", fishWords(c))
 		for _, sub := range c.subs {
 			fmt.Fprintf(&b, "complete -c signalbox -n '%s' -a %s -d '%s'\n", here, sub.name(), fishText(sub.help))

@@ -6,7 +6,7 @@ package commandline
 import (
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"signalbox/internal/grammar"
 )
 
 // command is one command with what may follow it.
@@ -25,8 +25,9 @@ func (c *command) key() string { return strings.Join(c.path, " ") }
 
 // option is a flag. It takes a value unless placeholder is empty.
 type option struct {
-	name, placeholder, help, def string
-	required                     bool
+	name, placeholder, help string
+	text                    string // help with the default
+	required                bool
 }
 
 func (o option) synopsis() string {
@@ -61,47 +62,29 @@ func kindOf(placeholder string) kind {
 	return anything
 }
 
-// read turns kong's model into ours, in the order of the grammar.
-func read(app *kong.Application) *command { return readNode(app.Node, nil) }
+// read turns the program's grammar into what is written about it, in its order.
+func read(program *grammar.Command) *command {
+	root := readCommand(program)
+	root.options = append([]option{{name: "help", help: "Show this help."}}, root.options...)
+	return root
+}
 
-func readNode(n *kong.Node, path []string) *command {
-	c := &command{path: path, help: n.Help}
-	for _, f := range n.Flags {
-		if !f.Hidden {
-			c.options = append(c.options, readFlag(f)...)
+func readCommand(g *grammar.Command) *command {
+	c := &command{path: g.Path, help: g.Help}
+	for _, o := range g.Options {
+		c.options = append(c.options, option{o.Name, o.Placeholder, o.Help, o.Text(), o.Required})
+		if o.Negatable {
+			help := "The opposite of --" + o.Name + "."
+			c.options = append(c.options, option{name: "no-" + o.Name, help: help, text: help})
 		}
 	}
-	for _, a := range n.Positional {
+	for _, a := range g.Args {
 		c.args = append(c.args, argument{strings.ToUpper(a.Name), a.Help, a.Required})
 	}
-	for _, child := range n.Children {
-		if !child.Hidden {
-			c.subs = append(c.subs, readNode(child, append(append([]string{}, path...), child.Name)))
-		}
+	for _, sub := range g.Commands {
+		c.subs = append(c.subs, readCommand(sub))
 	}
 	return c
-}
-
-func readFlag(f *kong.Flag) []option {
-	o := option{name: f.Name, help: f.Help, required: f.Required}
-	if !isBool(f) {
-		if o.placeholder = f.PlaceHolder; o.placeholder == "" {
-			o.placeholder = strings.ToUpper(f.Name)
-			if f.HasDefault {
-				o.placeholder = f.Default
-			}
-		}
-		o.def = f.Default
-	}
-	if f.Tag.Negatable != "" {
-		return []option{o, {name: "no-" + f.Name, help: "The opposite of --" + f.Name + "."}}
-	}
-	return []option{o}
-}
-
-// isBool sees through a pointer, by which a command tells "not given".
-func isBool(f *kong.Flag) bool {
-	return f.IsBool() || f.Target.Type().String() == "*bool"
 }
 
 // all is c and every command below it, parents first.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"signalbox/internal/grammar"
 )
 
 // What no grammar knows, before and after what is made from it.
@@ -21,8 +21,8 @@ var (
 )
 
 // Man is the page signalbox(1).
-func Man(app *kong.Application) string {
-	root := read(app)
+func Man(program *grammar.Command) string {
+	root := read(program)
 	var b strings.Builder
 	b.WriteString(generated + commandHead)
 	b.WriteString(".SH COMMANDS\n")
@@ -38,11 +38,7 @@ func Man(app *kong.Application) string {
 			if o.name == "help" {
 				continue // every command has it
 			}
-			text := o.help
-			if o.def != "" {
-				text = strings.TrimSuffix(text, ".") + ". Default: " + o.def + "."
-			}
-			tagged(&b, optionRoff(o), text)
+			tagged(&b, optionRoff(o), o.text)
 		}
 	}
 	b.WriteString(commandTail)

@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"signalbox/internal/grammar"
 )
 
 // Zsh is a completion for zsh, a file to be called _signalbox.
-func Zsh(app *kong.Application) string {
+func Zsh(program *grammar.Command) string {
 	var b strings.Builder
 	b.WriteString("#compdef signalbox\n# Completion of signalbox for zsh. Made by make generate.\n")
-	for _, c := range read(app).all() {
+	for _, c := range read(program).all() {
 		fmt.Fprintf(&b, "\n%s() {\n", zshName(c))
 		if len(c.subs) == 0 {
 			b.WriteString("\t_arguments")

@@ -28,7 +28,7 @@ complete -c signalbox -n '__signalbox_at ""' -a provision -d 'Set a new box up f
 complete -c signalbox -n '__signalbox_at ""' -a trust -d 'Print the certificate of the box\'s own authority.'
 complete -c signalbox -n '__signalbox_at ""' -a bench -d 'Load a box with messages and measure how it does.'
 complete -c signalbox -n '__signalbox_at ""' -a version -d 'Print the version.'
-complete -c signalbox -n '__signalbox_at ""' -l help -d 'Show context-sensitive help.'
+complete -c signalbox -n '__signalbox_at ""' -l help -d 'Show this help.'
 complete -c signalbox -n '__signalbox_at "serve"' -l config -rF -d 'Configuration file. Default: $SIGNALBOX_CONFIG, else /etc/signalbox/signalbox.toml if it is there.'
 complete -c signalbox -n '__signalbox_at "serve"' -l data -xa '(__fish_complete_directories)' -d 'Folder of the box\'s state.'
 complete -c signalbox -n '__signalbox_at "serve"' -l http -x -d 'Addresses for HTTP, separated by commas; empty for none.'

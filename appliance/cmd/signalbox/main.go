@@ -11,9 +11,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
 	"signalbox/appliance/config"
+	"signalbox/internal/grammar"
 )
 
 // Exit codes.
@@ -69,35 +68,24 @@ func untilSignal() (context.Context, context.CancelFunc) {
 
 // run is the program without its process; it returns the exit code.
 func run(p *program, args []string) int {
-	exited := -1
-	parser := newParser(p, func(code int) { exited = code })
-	command, err := parser.Parse(args)
-	if exited >= 0 {
-		return exited // --help has been answered
+	command, err := newGrammar().Parse(args)
+	if wanted, ok := errors.AsType[*grammar.HelpWanted](err); ok {
+		wanted.Command.WriteHelp(p.stdout)
+		return exitDone
 	}
 	if err == nil {
-		err = command.Run()
+		err = command.(interface{ Run(p *program) error }).Run(p)
 	}
 	return p.explain(err)
 }
 
-// newParser reads the grammar of the command line. exit is told when --help
-// has been answered.
-func newParser(p *program, exit func(code int)) *kong.Kong {
-	var grammar commands
-	parser, err := kong.New(&grammar,
-		kong.Name("signalbox"),
-		kong.Description("Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it."),
-		kong.Writers(p.stdout, p.stderr),
-		kong.Exit(exit),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
-		kong.Bind(p),
+// newGrammar is the grammar of the command line.
+func newGrammar() *grammar.Command {
+	return grammar.New("signalbox",
+		"Devices on a site's network find the box, meet in rooms and complete WebRTC calls through it.",
+		&commands{},
+		map[string]string{"default_file": config.DefaultFile, "default_cloud_file": config.DefaultCloudFile},
 	)
-	if err != nil {
-		panic(err) // a fault in the tags of the commands
-	}
-	return parser
 }
 
 // explain says on standard error what went wrong and chooses the exit code.
@@ -116,7 +104,7 @@ func (p *program) explain(err error) int {
 		return exitUsage
 	}
 	fmt.Fprintf(p.stderr, "signalbox: %v\n", err)
-	if _, ok := errors.AsType[*kong.ParseError](err); ok {
+	if _, ok := errors.AsType[*grammar.Error](err); ok {
 		fmt.Fprintln(p.stderr, "signalbox --help shows what there is")
 		return exitUsage
 	}

@@ -2,11 +2,8 @@ package main
 
 import (
 	"flag"
-	"io"
 	"os"
 	"testing"
-
-	"github.com/alecthomas/kong"
 
 	"signalbox/appliance/config"
 	"signalbox/packaging/commandline"
@@ -14,20 +11,15 @@ import (
 
 var update = flag.Bool("update", false, "write the man pages and completions in packaging anew")
 
-// model is the grammar of the command line.
-func model() *kong.Application {
-	return newParser(&program{stdout: io.Discard, stderr: io.Discard}, func(int) {}).Model
-}
-
 // TestPackagedText keeps what packages say about the commands what the commands
 // are; `make generate` writes it.
 func TestPackagedText(t *testing.T) {
 	for name, want := range map[string]string{
-		"man/signalbox.1":            commandline.Man(model()),
+		"man/signalbox.1":            commandline.Man(newGrammar()),
 		"man/signalbox.toml.5":       commandline.ConfigMan(config.Sample()),
-		"completions/signalbox.bash": commandline.Bash(model()),
-		"completions/signalbox.fish": commandline.Fish(model()),
-		"completions/_signalbox":     commandline.Zsh(model()),
+		"completions/signalbox.bash": commandline.Bash(newGrammar()),
+		"completions/signalbox.fish": commandline.Fish(newGrammar()),
+		"completions/_signalbox":     commandline.Zsh(newGrammar()),
 	} {
 		file := "../../../packaging/" + name
 		if *update {

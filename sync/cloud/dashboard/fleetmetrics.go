@@ -3,17 +3,13 @@ package dashboard
 import (
 	"bytes"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-
+	"signalbox/internal/jsonapi"
 	"signalbox/sync/wire"
 )
-
-const textFormat = "text/plain; version=0.0.4; charset=utf-8"
 
 // getMetrics writes the node's own metrics and those of every box. The latter
 // are written straight from the board: 2,000 boxes have 100,000 of them, for
@@ -21,26 +17,14 @@ const textFormat = "text/plain; version=0.0.4; charset=utf-8"
 func (d *Dashboard) getMetrics(c *call) error {
 	d.scrape.Lock()
 	defer d.scrape.Unlock()
-	families, err := d.metrics.gatherer.Gather()
-	if err != nil {
-		return err
-	}
 	var b bytes.Buffer
-	encoder := expfmt.NewEncoder(&b, expfmt.FmtText)
-	for _, family := range families {
-		if err := encoder.Encode(family); err != nil {
-			return err
-		}
+	if err := jsonapi.AppendMetrics(&b, d.metrics.gatherer); err != nil {
+		return err
 	}
 	if s := d.board.current.Load(); s != nil {
 		s.metrics(&b)
 	}
-	header := c.w.Header()
-	header.Set("Content-Type", textFormat)
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	c.w.WriteHeader(http.StatusOK)
-	_, _ = c.w.Write(b.Bytes()) // the caller is gone when this fails
+	jsonapi.WriteMetrics(c.w, c.r, b.Bytes())
 	return nil
 }
 

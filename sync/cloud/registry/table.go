@@ -1,10 +1,9 @@
 package registry
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -91,7 +90,7 @@ func (t *Table[T]) Len() int {
 }
 
 func sorted[T any](entries []Entry[T]) []Entry[T] {
-	slices.SortFunc(entries, func(a, b Entry[T]) int { return cmp.Compare(a.Key, b.Key) })
+	sort.Slice(entries, func(i, j int) bool { return entries[i].Key < entries[j].Key })
 	return entries
 }
 

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpproxy"
-
 	"signalbox/sync/wire"
 )
 
@@ -23,13 +21,6 @@ const exchangeTimeout = 30 * time.Second
 // ProxyFunc tells the proxy for a request; a URL with user and password signs in
 // to it.
 type ProxyFunc = func(*http.Request) (*url.URL, error)
-
-// FromEnvironment is the proxy by HTTPS_PROXY, HTTP_PROXY and NO_PROXY as they
-// are now.
-func FromEnvironment() ProxyFunc {
-	find := httpproxy.FromEnvironment().ProxyFunc()
-	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
-}
 
 // Refused is an answer of the cloud that says no.
 type Refused struct {
@@ -46,7 +37,7 @@ type client struct{ http http.Client }
 // newClient makes one; trust nil takes any certificate, for what is sealed otherwise.
 func newClient(proxy ProxyFunc, trust *tls.Config) *client {
 	if proxy == nil {
-		proxy = FromEnvironment()
+		proxy = http.ProxyFromEnvironment
 	}
 	if trust == nil {
 		trust = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}

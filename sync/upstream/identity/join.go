@@ -34,7 +34,7 @@ type JoinOptions struct {
 	Name    string // what people at the site call it
 	Version string
 	Again   bool      // also when the box has joined already
-	Proxy   ProxyFunc // nil: FromEnvironment
+	Proxy   ProxyFunc // nil: http.ProxyFromEnvironment
 	CAFile  string    // upstream.ca
 }
 

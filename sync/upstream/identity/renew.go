@@ -39,7 +39,7 @@ type RenewerConfig struct {
 	Name     func() string // what people at the site call the box; nil or "": not told
 	Version  string
 	KeyEvery time.Duration // 0 is the constant
-	Proxy    ProxyFunc     // nil: FromEnvironment
+	Proxy    ProxyFunc     // nil: http.ProxyFromEnvironment
 	Logger   *slog.Logger
 }
 
@@ -58,7 +58,7 @@ func NewRenewer(cfg RenewerConfig) *Renewer {
 		cfg.Name = func() string { return "" }
 	}
 	if cfg.Proxy == nil {
-		cfg.Proxy = FromEnvironment()
+		cfg.Proxy = http.ProxyFromEnvironment
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
