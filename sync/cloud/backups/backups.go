@@ -27,7 +27,7 @@ type Config struct {
 	// Identify tells which box makes a request; when ok is false it has answered.
 	Identify func(w http.ResponseWriter, r *http.Request) (c gateway.Caller, ok bool)
 
-	// MaxBytes bounds all backups of all boxes, 16 GiB by default. When that is
+	// MaxBytes bounds all backups of all boxes, 8 GiB by default. When that is
 	// full there are no new ones, and the old ones stay.
 	MaxBytes int64
 	// MaxTransfers bounds those of this node that are under way, 16 by default. Each
@@ -41,7 +41,7 @@ type Config struct {
 const (
 	Bucket = "backups"
 
-	defaultMaxBytes     = 16 << 30
+	defaultMaxBytes     = 8 << 30
 	defaultMaxTransfers = 16
 
 	ensureRetry  = 5 * time.Second

@@ -316,6 +316,7 @@ func TestHalfSent(t *testing.T) {
 		t.Errorf("box B has %v", got)
 	}
 	cancel()
+	out.CloseWithError(errBody) // net/http waits for the reader of the body
 	if err := <-done; err == nil {
 		t.Error("the request that was cut has an answer")
 	}
