@@ -49,7 +49,7 @@ type keeper struct {
 // its own, since the state itself must not change by being copied.
 type keptBackup struct {
 	Box     string    `json:"box"` // wire.BoxID
-	File    string    `json:"file"`
+	File    string    `json:"file"` // its name, and when it was written
 	Content string    `json:"content"` // SHA-256 of the backup before it was sealed
 	Made    time.Time `json:"made"`
 	Bytes   int64     `json:"bytes"` // sealed
@@ -159,7 +159,12 @@ func (k *keeper) bring(ctx context.Context) error {
 		return err
 	}
 	defer file.Close()
-	name := filepath.Base(file.Name())
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	// A box whose clock starts in 1970 may give a name twice.
+	name := fmt.Sprintf("%s %d", filepath.Base(file.Name()), info.ModTime().UnixNano())
 	if k.kept.File == name {
 		return nil
 	}
