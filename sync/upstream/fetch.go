@@ -72,7 +72,7 @@ type fetcher struct {
 
 // find asks the cloud's addresses in their order for what there is.
 func (f *fetcher) find(ctx context.Context) (*vault, []wire.Backup, error) {
-	ctx, cancel := context.WithTimeout(ctx, listWait)
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.paced(listWait))
 	defer cancel()
 	f.renew(ctx)
 	d := &dialer{identity: f.identity, proxy: f.cfg.Proxy, meter: newMeter(f.cfg.UplinkRate), sessions: tls.NewLRUClientSessionCache(1)}

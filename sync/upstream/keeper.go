@@ -48,8 +48,8 @@ type keeper struct {
 // keptBackup is what the box remembers of the newest it has brought: a file of
 // its own, since the state itself must not change by being copied.
 type keptBackup struct {
-	Box     string    `json:"box"` // wire.BoxID
-	File    string    `json:"file"` // its name, and when it was written
+	Box     string    `json:"box"`     // wire.BoxID
+	File    string    `json:"file"`    // its name, and when it was written
 	Content string    `json:"content"` // SHA-256 of the backup before it was sealed
 	Made    time.Time `json:"made"`
 	Bytes   int64     `json:"bytes"` // sealed
