@@ -30,8 +30,7 @@ type Config struct {
 	// MaxBytes bounds all backups of all boxes, 8 GiB by default. When that is
 	// full there are no new ones, and the old ones stay.
 	MaxBytes int64
-	// MaxTransfers bounds those of this node that are under way, 16 by default. Each
-	// may hold as much memory as a backup has bytes while the broker writes.
+	// MaxTransfers bounds those of this node that are under way, 16 by default.
 	MaxTransfers int
 
 	Logger *slog.Logger // nil: discard
@@ -176,7 +175,7 @@ func (b *Backups) ensure(ctx context.Context) (*store, error) {
 			return nil, fmt.Errorf("bucket %s: %w", Bucket, err)
 		}
 	}
-	return &store{objects, stream}, nil
+	return &store{js, objects, stream}, nil
 }
 
 // follow removes the backups of sites that are gone.

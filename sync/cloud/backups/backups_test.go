@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -333,12 +334,21 @@ func TestBounds(t *testing.T) {
 	if a := l.put(boxA, first); a.code != http.StatusOK {
 		t.Fatalf("%d %s", a.code, a.body)
 	}
+	for range 2 { // all three places are taken by what is good
+		if err := l.fill(boxA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := l.ids(boxA)
 	a := l.put(boxA, noise(1, 3<<20))
 	if a.code != http.StatusInsufficientStorage || a.reason != "full" || a.header.Get("Retry-After") == "" {
 		t.Errorf("when it is full: %d %s, want full", a.code, a.body)
 	}
-	if got := l.ids(boxA); len(got) != 1 || got[0] != idOf(first) {
-		t.Errorf("the box has %v, want its first", got)
+	if got := l.ids(boxA); !slices.Equal(got, good) {
+		t.Errorf("the box has %v, want what it had, %v", got, good)
+	}
+	if read := l.ask(http.MethodGet, "/"+idOf(first), boxA, nil); !bytes.Equal(read.body, first) {
+		t.Errorf("the first comes back with %d and %d bytes", read.code, len(read.body))
 	}
 	for i := range upBurst - 2 {
 		if a := l.put(boxA, noise(uint64(i), 100)); a.code != http.StatusOK {
@@ -395,6 +405,38 @@ func TestGoesWithTheSite(t *testing.T) {
 	}
 	if _, err := s.put(t.Context(), slotName(gone, 0), failing{}); !errors.Is(err, errBody) {
 		t.Errorf("put: %v", err)
+	}
+}
+
+// fill keeps one more small backup of a box, past its rate.
+func (l *lab) fill(id wire.BoxID) error {
+	s := l.store.Load()
+	_, next, err := s.list(l.t.Context(), id)
+	if err == nil {
+		_, err = s.put(l.t.Context(), next, strings.NewReader(next))
+	}
+	return err
+}
+
+// TestRemovesWhenFull removes a site although nothing can be written any more.
+func TestRemovesWhenFull(t *testing.T) {
+	l := newLab(t, Config{MaxBytes: 1 << 20})
+	for range 3 {
+		if err := l.fill(boxA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := 256 << 10; n > 16; { // up to the brim
+		if _, err := l.broker.JetStream().Publish(t.Context(), chunkSubjects+"brim", noise(1, n)); err != nil {
+			n /= 2
+		}
+	}
+	if err := l.registry.RemoveSite(t.Context(), boxA.Tenant, boxA.Site, "test"); err != nil {
+		t.Fatal(err)
+	}
+	l.await("the backups to be removed", func() bool { return l.Stats().Removed == 3 })
+	if list, _, err := l.store.Load().list(t.Context(), boxA); err != nil || len(list) != 0 {
+		t.Errorf("of the removed site there is %v, %v", list, err)
 	}
 }
 

@@ -2,7 +2,11 @@ package backups
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"signalbox/sync/wire"
@@ -18,14 +23,21 @@ import (
 // store is the bucket. A box has as many names in it as backups are kept,
 // T.S.B/0 and so on: a new backup takes the place of the oldest.
 type store struct {
+	js      jetstream.JetStream
 	objects jetstream.ObjectStore
 	stream  jetstream.Stream
 }
 
-// Subjects of an object store (ADR-20).
+// Subjects of an object store (ADR-20), and how much one of its messages carries.
 const (
-	chunkSubjects = "$O." + Bucket + ".C."
+	chunkSubjects  = "$O." + Bucket + ".C."
+	recordSubjects = "$O." + Bucket + ".M."
+	chunkBytes     = 128 << 10
 )
+
+func recordSubject(name string) string {
+	return recordSubjects + base64.URLEncoding.EncodeToString([]byte(name))
+}
 
 // kept is a backup and the name it has.
 type kept struct {
@@ -85,13 +97,74 @@ func (s *store) find(ctx context.Context, box wire.BoxID, id string) (kept, bool
 	return kept{}, false, err
 }
 
-// put keeps what in gives, whole or not at all.
-func (s *store) put(ctx context.Context, name string, in io.Reader) (wire.Backup, error) {
-	info, err := s.objects.Put(ctx, jetstream.ObjectMeta{Name: name}, in)
-	if err != nil {
-		return wire.Backup{}, err
+// put keeps what in gives, whole or not at all, in place of what has the name.
+//
+// It writes what ObjectStore.Put would, but waits for each piece to be on disk.
+// That one writes the record of an object before it knows whether its pieces were
+// taken: of a bucket that is full it leaves a record of nothing in place of a
+// backup that was good. And here a transfer holds one piece in memory.
+func (s *store) put(ctx context.Context, name string, in io.Reader) (b wire.Backup, err error) {
+	before, err := s.objects.GetInfo(ctx, name)
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return b, err
 	}
-	return wire.Backup{ID: digestOf(info), Bytes: int64(info.Size), At: info.ModTime}, nil
+	info := &jetstream.ObjectInfo{
+		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}}, Bucket: Bucket, NUID: rand.Text(),
+	}
+	if err = s.putPieces(ctx, info, in); err == nil {
+		err = s.putRecord(ctx, info)
+	}
+	stale := info
+	if err == nil {
+		stale = before
+		b = wire.Backup{ID: digestOf(info), Bytes: int64(info.Size), At: time.Now().UTC()}
+	}
+	if stale != nil {
+		// Also when whoever has sent it is gone. What is left goes with the sweep.
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+		defer cancel()
+		_ = s.stream.Purge(late, jetstream.WithPurgeSubject(chunkSubjects+stale.NUID))
+	}
+	return b, err
+}
+
+func (s *store) putPieces(ctx context.Context, info *jetstream.ObjectInfo, in io.Reader) error {
+	hash, piece := sha256.New(), make([]byte, chunkBytes)
+	for {
+		n, err := in.Read(piece)
+		if errors.Is(err, io.EOF) {
+			info.Digest = jetstream.GetObjectDigestValue(hash)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		hash.Write(piece[:n])
+		info.Size += uint64(n)
+		info.Chunks++
+		if err := s.publish(ctx, &nats.Msg{Subject: chunkSubjects + info.NUID, Data: piece[:n]}); err != nil {
+			return err
+		}
+	}
+}
+
+// putRecord puts the record in place of the one before, at one stroke.
+func (s *store) putRecord(ctx context.Context, info *jetstream.ObjectInfo) error {
+	record, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(recordSubject(info.Name))
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	m.Data = record
+	return s.publish(ctx, m)
+}
+
+func (s *store) publish(ctx context.Context, m *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	_, err := s.js.PublishMsg(ctx, m)
+	return err
 }
 
 // get opens a backup. If another has taken its place meanwhile it is not found.
@@ -119,13 +192,20 @@ func (s *store) all(ctx context.Context) ([]*jetstream.ObjectInfo, error) {
 	return list, err
 }
 
-// remove removes a backup; that it is gone already is no error.
+// remove removes a backup, record first; that it is gone already is no error. It
+// leaves no mark, as ObjectStore.Delete does: a bucket that is full takes none.
 func (s *store) remove(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	err := s.objects.Delete(ctx, name)
+	info, err := s.objects.GetInfo(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return nil
+	}
+	if err == nil {
+		err = s.stream.Purge(ctx, jetstream.WithPurgeSubject(recordSubject(name)))
+	}
+	if err == nil {
+		err = s.stream.Purge(ctx, jetstream.WithPurgeSubject(chunkSubjects+info.NUID))
 	}
 	return err
 }
