@@ -201,6 +201,9 @@ func digestOf(file *os.File) (string, error) {
 func (k *keeper) send(ctx context.Context, endpoint *url.URL, file io.Reader, made time.Time) (int64, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
+	if _, err := sealed.ReadCode(k.cfg.Dir); errors.Is(err, sealed.ErrNoCode) { // the box joined when there were none
+		k.log.Warn("a recovery code is made for backups at the cloud; write down what signalbox backup recovery-code prints")
+	}
 	code, err := sealed.EnsureCode(k.cfg.Dir, k.box.Box)
 	if err != nil {
 		return 0, time.Time{}, err

@@ -46,10 +46,18 @@ type lab struct {
 
 func newLab(t *testing.T, cfg Config) *lab {
 	t.Helper()
-	l := &lab{t: t}
-	l.broker, _ = brokertest.Start(t, t.TempDir())
-	l.registry = registrytest.Start(t, l.broker)
+	b, _ := brokertest.Start(t, t.TempDir())
+	return newNode(t, b, cfg)
+}
+
+// newNode is a node on a broker, whose sites it makes if there are none.
+func newNode(t *testing.T, b *broker.Broker, cfg Config) *lab {
+	t.Helper()
+	l := &lab{t: t, broker: b, registry: registrytest.Start(t, b)}
 	for _, id := range []wire.BoxID{boxA, boxB} {
+		if l.registry.HasSite(id.Tenant, id.Site) {
+			continue
+		}
 		l.addSite(id)
 		if err := l.registry.ChangeBox(t.Context(), id, func(*registry.Box) error { return nil }); err != nil {
 			t.Fatal(err)
@@ -438,6 +446,39 @@ func TestRemovesWhenFull(t *testing.T) {
 	if list, _, err := l.store.Load().list(t.Context(), boxA); err != nil || len(list) != 0 {
 		t.Errorf("of the removed site there is %v, %v", list, err)
 	}
+}
+
+// TestExternalCluster has two nodes share what is in three servers, of which one dies.
+func TestExternalCluster(t *testing.T) {
+	cluster := brokertest.StartCluster(t, 3, "")
+	var nodes []*lab
+	for range 2 {
+		b, _ := brokertest.Run(t, cluster.Config())
+		nodes = append(nodes, newNode(t, b, Config{MaxBytes: 64 << 20}))
+	}
+	content := noise(1, 2<<20)
+	if a := nodes[0].put(boxA, content); a.code != http.StatusOK {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	info, err := nodes[1].store.Load().stream.Info(t.Context())
+	if err != nil || info.Config.Replicas != 3 {
+		t.Errorf("copies %+v, %v; want 3", info, err)
+	}
+	if a := nodes[1].ask(http.MethodGet, "/"+idOf(content), boxA, nil); !bytes.Equal(a.body, content) {
+		t.Errorf("the other node gives %d and %d bytes", a.code, len(a.body))
+	}
+	cluster.Kill(0)
+	nodes[1].await("the backup to be there with a server less", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		in, _, err := nodes[1].Open(ctx, boxA, "")
+		if err != nil {
+			return false
+		}
+		defer in.Close()
+		got, err := io.ReadAll(in)
+		return err == nil && bytes.Equal(got, content)
+	})
 }
 
 type failing struct{}
