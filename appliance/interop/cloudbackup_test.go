@@ -45,6 +45,11 @@ func TestCloudBackup(t *testing.T) {
 		}
 	}
 
+	waitFor(t, "the dashboard to know of the copy", patience, func() bool {
+		c.report("hall-2", wire.PolicyDoc{}) // a frame at once
+		return !c.member("hall-2").CloudBackup.IsZero()
+	})
+
 	losesState(t, b)
 	b.start()
 	same("by itself", b)
