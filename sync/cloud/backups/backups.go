@@ -190,7 +190,7 @@ func (b *Backups) follow(ctx context.Context, s *store) {
 		case err != nil && ctx.Err() == nil:
 			b.log.Warn("backups of a removed site are left; they go within days", "site", c.Key, "err", err)
 		case removed > 0:
-			b.log.Info("backups of a removed site are gone", "site", c.Key, "removed", removed)
+			b.log.Info("backups of a removed site are gone", "site", c.Key)
 		}
 	}
 }
