@@ -22,6 +22,8 @@ var (
 	descUpCert      = metric("upstream_certificate_end_seconds", "Unix time at which the box's certificate ends; 0 before the box has joined.")
 	descUpSkew      = metric("upstream_clock_skew_seconds", "How far the box's clock is ahead of the cloud's.")
 	descUpPolicy    = metric("upstream_policy_revision", "Revision of the cloud's policy in force.")
+	descUpBackup    = metric("upstream_backup_timestamp_seconds", "Unix time at which the cloud got the newest backup; 0 before the first.")
+	descUpBackFault = metric("upstream_backup_fault", "1 while the newest backup is not at the cloud for a reason other than that there is no connection.")
 	descUpFault     = metric("upstream_fault", "1 while something is wrong with the link; signalbox status says what.")
 )
 
@@ -50,6 +52,12 @@ func (c collector) collectUpstream(gauge emit[float64], count emit[uint64]) {
 	count(descUpConnects, st.Connects)
 	gauge(descUpSkew, st.Skew.Seconds())
 	gauge(descUpPolicy, float64(st.Policy))
+	backup := 0.0
+	if !st.BackupAt.IsZero() {
+		backup = float64(st.BackupAt.Unix())
+	}
+	gauge(descUpBackup, backup)
+	gauge(descUpBackFault, bit(st.BackupFault != ""))
 	gauge(descUpFault, bit(st.Fault != ""))
 }
 

@@ -55,8 +55,8 @@ func scrapeUpstream(t *testing.T, agent *upstream.Agent) map[string]*dto.MetricF
 // A box that has not joined exports every family, all of them 0.
 func TestUpstreamMetricsBeforeJoining(t *testing.T) {
 	families := scrapeUpstream(t, newAgent(t))
-	if len(families) != 16 {
-		t.Errorf("%d families, want 16", len(families))
+	if len(families) != 18 {
+		t.Errorf("%d families, want 18", len(families))
 	}
 	for name, f := range families {
 		for _, m := range f.GetMetric() {

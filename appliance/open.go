@@ -22,6 +22,7 @@ func (a *Appliance) openStore() (err error) {
 	a.readVerdict(upgrade.Installed())
 	cfg := &a.cfg.Store
 	cfg.Dir, cfg.Logger, cfg.Program = a.cfg.Data, a.part("store"), a.cfg.Version
+	cfg.Fetch, cfg.BackedUp = a.fetchBackup, a.backedUp
 	a.store, err = store.Open(*cfg)
 	switch {
 	case errors.Is(err, store.ErrTooNew) && a.verdict.From != "":

@@ -32,7 +32,7 @@ func (a *Appliance) buildUpstream(ctx context.Context) error {
 	}
 	cfg := a.cfg.Upstream
 	cfg.Dir, cfg.SiteKey, cfg.Version, cfg.Logger = a.cfg.Data, site, a.cfg.Version, a.part(upstreamPart)
-	cfg.Source, cfg.Commands, cfg.Controls = &reporter{Appliance: a}, remote{a}, remote{a}
+	cfg.Source, cfg.Commands, cfg.Controls, cfg.Archive = &reporter{Appliance: a}, remote{a}, remote{a}, a.store
 	a.upstream, err = upstream.New(cfg)
 	return err
 }
@@ -127,7 +127,7 @@ var refusals = map[stun.ErrorCode]wire.MetricID{
 }
 
 // rungs number the store's ladder of recovery.
-var rungs = map[store.Rung]int64{store.RungRepaired: 1, store.RungPrevious: 2, store.RungBackup: 3, store.RungEmpty: 4}
+var rungs = map[store.Rung]int64{store.RungRepaired: 1, store.RungPrevious: 2, store.RungBackup: 3, store.RungEmpty: 4, store.RungCloud: 5}
 
 func sum[K comparable](counts map[K]uint64) (n uint64) {
 	for _, c := range counts {
@@ -247,6 +247,10 @@ func (b box) upstreamStatus() api.UpstreamStatus {
 	}
 	if st.Fault != "" {
 		shown.FaultAt = &st.FaultAt
+	}
+	shown.Backup = api.CloudBackup{On: st.BackupOn, Bytes: st.BackupBytes, Fault: st.BackupFault}
+	if !st.BackupAt.IsZero() {
+		shown.Backup.At = &st.BackupAt
 	}
 	return shown
 }

@@ -167,9 +167,24 @@ type UpstreamStatus struct {
 	PolicyFault string `json:"policy_fault,omitempty"`
 	// CertificateEnd is when the box's certificate ends; it is renewed before.
 	CertificateEnd *time.Time `json:"certificate_end,omitempty"`
+	// Backup is the copy of the box's state that the cloud keeps.
+	Backup CloudBackup `json:"backup"`
 	// Fault says what is wrong and what to do.
 	Fault   string     `json:"fault,omitempty"`
 	FaultAt *time.Time `json:"fault_at,omitempty"`
+}
+
+// CloudBackup is the sealed copy of the box's state at the cloud.
+type CloudBackup struct {
+	// On is true when the box brings its backups there: it has joined a site, and
+	// upstream.backup is not turned off.
+	On bool `json:"on"`
+	// At is when the cloud got the newest; missing before the first.
+	At *time.Time `json:"at,omitempty"`
+	// Bytes is its size.
+	Bytes int64 `json:"bytes,omitempty"`
+	// Fault says why a newer one is not there, and what to do.
+	Fault string `json:"fault,omitempty"`
 }
 
 // Part is the health of one part of the box.

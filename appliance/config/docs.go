@@ -117,6 +117,7 @@ var docs = map[string]string{
 	"upstream.level":        "How much leaves the site. \"minimal\": totals and states of the box. \"default\": and each room, under an id that\nonly the site can tell. \"named\": rooms and the box by their names. Never what callers say to each other.",
 	"upstream.frame_every":  "How often a box in use reports. An idle one takes five minutes; an alert is reported at once.",
 	"upstream.uplink_rate":  "The most the box sends to the cloud: \"256kbit/s\". 0 is no limit.",
+	"upstream.backup":       "Have the cloud keep the newest three backups. They are sealed with the recovery code that `signalbox join` prints:\nthe cloud learns their size and when they come, whatever the level.",
 	"upstream.outbox_bytes": "The most that reports take on disk while the cloud is away. Old minutes become hours when it fills, and hours days.",
 
 	"log":        "The log goes to standard error.",

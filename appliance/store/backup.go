@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,6 +130,22 @@ func (s *Store) newestScheduled() (numbered, bool) {
 	return numbered{}, false
 }
 
+// NewestBackup opens the newest scheduled backup, which stays readable when it is
+// removed meanwhile; fs.ErrNotExist when there is none.
+func (s *Store) NewestBackup() (file *os.File, made time.Time, err error) {
+	files, err := listNumbered(filepath.Join(s.cfg.Dir, backupDir))
+	if err != nil {
+		return nil, made, err
+	}
+	for _, f := range files {
+		if f.note == "" {
+			file, err = os.Open(f.path)
+			return file, f.at, err
+		}
+	}
+	return nil, made, fs.ErrNotExist
+}
+
 // scheduledBackup makes a backup if something has changed since the last one,
 // and returns when to come again. A failure is no reason to stop the box.
 func (s *Store) scheduledBackup(ctx context.Context) time.Duration {
@@ -157,6 +174,9 @@ func (s *Store) BackupNow(ctx context.Context) error {
 	s.counts.backups.Add(1)
 	s.counts.lastBackup.Store(start.UnixNano())
 	s.log.Info("backup made", "dur", time.Since(start), "bytes", fileSize(path))
+	if s.cfg.BackedUp != nil {
+		s.cfg.BackedUp()
+	}
 	return nil
 }
 
@@ -215,9 +235,9 @@ func fileSize(path string) int64 {
 // spaceFor tells whether dir has room for n more bytes. Where that cannot be
 // known it is worth trying.
 func spaceFor(dir string, n int64) error {
-	var fs syscall.Statfs_t
-	known := syscall.Statfs(dir, &fs) == nil
-	if free := int64(fs.Bavail) * int64(fs.Bsize); known && free < n {
+	var disk syscall.Statfs_t
+	known := syscall.Statfs(dir, &disk) == nil
+	if free := int64(disk.Bavail) * int64(disk.Bsize); known && free < n {
 		return fmt.Errorf("%d bytes free on the disk of %s, want %d; free some or lower store.backup_keep", free, dir, n)
 	}
 	return nil

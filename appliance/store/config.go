@@ -26,8 +26,15 @@ type Config struct {
 	LockTimeout time.Duration `toml:"-"`
 	// Program is the version of the program. When it is another than the one
 	// that had the file before, Open copies the file first. Empty: unknown.
-	Program string       `toml:"-"`
-	Logger  *slog.Logger `toml:"-"`
+	Program string `toml:"-"`
+	// Fetch brings a backup from elsewhere into Dir when there is none here that
+	// can be used: a file that Open renames, and when it was made. "" is none, and
+	// nobody to ask. Its error does not keep Open from going on with an empty file.
+	// nil: there is nowhere to ask.
+	Fetch func() (path string, made time.Time, err error) `toml:"-"`
+	// BackedUp is told of each backup that Run or BackupNow has made; nil: nobody.
+	BackedUp func()       `toml:"-"`
+	Logger   *slog.Logger `toml:"-"`
 }
 
 const (

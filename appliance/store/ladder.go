@@ -16,7 +16,8 @@ import (
 
 // ladder leads from whatever lies in the data folder to an open database:
 // the file itself, else the commit before its last, else the newest good
-// backup, else an empty file. What was replaced is kept.
+// backup, else one that is fetched from elsewhere, else an empty file. What was
+// replaced is kept.
 type ladder struct {
 	cfg      Config
 	schema   schema
@@ -112,6 +113,9 @@ func (l *ladder) replace(found survey, problem error) error {
 	temp, err := l.previous(found)
 	if temp == "" && err == nil {
 		temp, err = l.backup(problem)
+	}
+	if temp == "" && err == nil {
+		temp = l.fetched(problem)
 	}
 	if temp == "" && err == nil {
 		temp, err = l.empty(problem)
@@ -233,6 +237,30 @@ func (l *ladder) prepareBackup(path string) (temp string, err error) {
 	return temp, nil
 }
 
+// fetched prepares a backup from elsewhere. That there is none, or that it cannot
+// be had now, is no reason to keep the box from starting.
+func (l *ladder) fetched(problem error) string {
+	if l.cfg.Fetch == nil {
+		return ""
+	}
+	path, made, err := l.cfg.Fetch()
+	if path == "" && err == nil {
+		return ""
+	}
+	temp := ""
+	if err == nil {
+		temp, err = l.prepareBackup(path)
+		err = errors.Join(err, os.Remove(path))
+	}
+	if err != nil {
+		l.log.Warn("no backup from the cloud", "err", err)
+		l.recovery = Recovery{Rung: RungEmpty, Problem: describe(problem), Cloud: err.Error()}
+		return ""
+	}
+	l.recovery = Recovery{Rung: RungCloud, Problem: describe(problem), BackupAt: made}
+	return temp
+}
+
 // empty prepares a new file, which on the first start is no recovery.
 func (l *ladder) empty(problem error) (string, error) {
 	kept, err := listNumbered(filepath.Join(l.cfg.Dir, keptDir))
@@ -244,7 +272,7 @@ func (l *ladder) empty(problem error) (string, error) {
 		return "", err
 	}
 	if len(kept)+len(backups) > 0 || !errors.Is(problem, fs.ErrNotExist) {
-		l.recovery = Recovery{Rung: RungEmpty, Problem: describe(problem)}
+		l.recovery = Recovery{Rung: RungEmpty, Problem: describe(problem), Cloud: l.recovery.Cloud}
 	}
 	return create(l.cfg, l.schema)
 }

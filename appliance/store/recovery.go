@@ -14,7 +14,8 @@ const (
 	RungRepaired Rung = "repaired" // single records were damaged
 	RungPrevious Rung = "previous" // the newest commit was damaged, the one before is used
 	RungBackup   Rung = "backup"   // the file was unusable or gone, a backup is used
-	RungEmpty    Rung = "empty"    // there was no usable backup either
+	RungCloud    Rung = "cloud"    // there was no usable backup here, one from the cloud is used
+	RungEmpty    Rung = "empty"    // there was none either
 )
 
 // Recovery is what Open had to do to end with a usable file.
@@ -25,6 +26,7 @@ type Recovery struct {
 	Kept     string    `json:"kept,omitempty"`     // where the bad file lies now
 	Backup   string    `json:"backup,omitempty"`   // the backup that was used
 	BackupAt time.Time `json:"backup_at,omitzero"` // when it was made
+	Cloud    string    `json:"cloud,omitempty"`    // why the cloud gave no backup, if it was asked
 	Records  []string  `json:"records,omitempty"`  // what became of damaged records
 }
 
@@ -46,9 +48,15 @@ func (r Recovery) String() string {
 	case RungBackup:
 		fmt.Fprintf(&b, "The database could not be used (%s). The backup of %s is in use; later changes are lost.",
 			r.Problem, r.BackupAt.UTC().Format("2006-01-02 15:04 UTC"))
+	case RungCloud:
+		fmt.Fprintf(&b, "The database could not be used (%s) and there was no usable backup on the box. "+
+			"The backup of %s from the cloud is in use; later changes are lost.", r.Problem, r.BackupAt.UTC().Format("2006-01-02 15:04 UTC"))
 	case RungEmpty:
 		fmt.Fprintf(&b, "The database could not be used (%s) and there is no usable backup. "+
 			"The box has started empty, as a new box: create the rooms again, or stop it and run signalbox restore FILE.", r.Problem)
+		if r.Cloud != "" {
+			fmt.Fprintf(&b, " The cloud was asked for a backup: %s. When it can be reached, stop the box and run signalbox restore --from-cloud.", r.Cloud)
+		}
 	}
 	if len(r.Records) > 0 {
 		fmt.Fprintf(&b, " Damaged records: %s.", strings.Join(r.Records, ", "))

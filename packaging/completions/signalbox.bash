@@ -21,7 +21,7 @@ _signalbox_grammar() {
 		others='--token --ca'
 		;;
 	'cloud')
-		commands='serve status site box person key verify check nats-config rotate-ca'
+		commands='serve status site box person key backup verify check nats-config rotate-ca'
 		;;
 	'cloud serve')
 		options='--config --data --http --https --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
@@ -108,6 +108,21 @@ _signalbox_grammar() {
 		options='--config --data'
 		files='--config'
 		folders='--data'
+		;;
+	'cloud backup')
+		commands='list get'
+		;;
+	'cloud backup list')
+		options='--config --data --json'
+		files='--config'
+		folders='--data'
+		;;
+	'cloud backup get')
+		options='--config --data --id'
+		files='--config'
+		folders='--data'
+		others='--id'
+		argument=file
 		;;
 	'cloud verify')
 		options='--config --data --json'
@@ -223,9 +238,10 @@ _signalbox_grammar() {
 		argument=file
 		;;
 	'restore')
-		options='--config --data'
+		options='--config --data --from-cloud --code --token --ca --again'
 		files='--config'
 		folders='--data'
+		others='--code --token --ca'
 		argument=file
 		;;
 	'upgrade')

@@ -65,6 +65,7 @@ type NATS struct {
 	Replicas        int      `toml:"replicas"`
 	FramesMaxBytes  int64    `toml:"frames_max"`
 	RollupsMaxBytes int64    `toml:"rollups_max"`
+	BackupsMaxBytes int64    `toml:"backups_max"` // sealed backups of all boxes
 }
 
 // Default is the configuration of a node that nobody has configured.
@@ -72,7 +73,7 @@ func Default() Config {
 	return Config{
 		Data:   "/var/lib/signalbox-cloud",
 		HTTP:   HTTP{Listen: []string{":8090"}, HTTPS: []string{":8453"}},
-		NATS:   NATS{FramesMaxBytes: 16 << 30, RollupsMaxBytes: 8 << 30},
+		NATS:   NATS{FramesMaxBytes: 16 << 30, RollupsMaxBytes: 8 << 30, BackupsMaxBytes: 8 << 30},
 		Domain: "signalbox.internal",
 		Tenant: wire.DefaultTenant,
 	}

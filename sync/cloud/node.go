@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"signalbox/sync/cloud/backups"
 	"signalbox/sync/cloud/broker"
 	"signalbox/sync/cloud/dashboard"
 	"signalbox/sync/cloud/gateway"
@@ -46,6 +47,7 @@ type Node struct {
 	registry   *registry.Registry
 	registrar  *identity.Registrar
 	gateway    *gateway.Gateway
+	backups    *backups.Backups
 	presence   *presence.Presence
 	projection *projection.Projection
 	projector  *projector.Projector
@@ -171,6 +173,12 @@ func (n *Node) buildGateway() (err error) {
 	if err != nil {
 		return err
 	}
+	n.backups, err = backups.New(backups.Config{
+		JetStream: n.broker.JetStream(), Registry: n.registry, Identify: n.gateway.Identify, MaxBytes: n.cfg.NATS.BackupsMaxBytes, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
 	n.presence, err = presence.New(presence.Config{Conn: n.broker.Conn(), Node: n.id, Local: n.gateway.Online, Logger: n.part("presence")})
 	return err
 }
@@ -198,6 +206,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	run("registry", n.registry.Run)
 	run("projector", n.afterBroker(n.projector.Run))
 	run("gateway", n.gateway.Run)
+	run("backups", n.afterBroker(n.backups.Run))
 	run("presence", n.presence.Run)
 	run("https", n.serve)
 	run("dashboard", n.runDashboard)
@@ -349,6 +358,9 @@ func (n *Node) Close() {
 	if n.gateway != nil {
 		n.gateway.Close()
 	}
+	if n.backups != nil {
+		n.backups.Close()
+	}
 	if n.broker != nil {
 		n.broker.Close()
 	}
@@ -367,6 +379,8 @@ func (n *Node) Control() http.Handler {
 		switch {
 		case r.URL.Path == verifyPath && r.Method == http.MethodPost:
 			n.serveVerify(w, r)
+		case strings.HasPrefix(r.URL.Path, backupsPath):
+			n.serveBackups(w, r)
 		case d == nil:
 			starting(w)
 		default:

@@ -126,6 +126,9 @@ func (n *Node) routes() http.Handler {
 	for _, path := range []string{wire.TunnelPath, wire.FramesPath} {
 		mux.Handle(path, n.onceLoaded(n.gateway))
 	}
+	for _, path := range []string{wire.BackupPath, wire.BackupPath + "/"} {
+		mux.Handle(path, n.onceLoaded(n.backups))
+	}
 	for _, path := range []string{"/v1/", "/healthz", "/readyz", "/metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			if d := n.dashboard.Load(); d != nil {

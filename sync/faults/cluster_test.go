@@ -162,6 +162,7 @@ func (w *town) startClouds(dir, seed string) {
 		external.URLs = append(external.URLs, fmt.Sprintf("nats://%s:4222", s.on.IPv4()))
 	}
 	external.FramesMaxBytes, external.RollupsMaxBytes = 64<<20, 16<<20
+	external.BackupsMaxBytes = 16 << 20
 	for i := range nodes {
 		on := w.lab.Host(fmt.Sprintf("c%d", i))
 		c := &center{t: w.t, on: on, order: cloudOrder{

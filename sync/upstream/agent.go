@@ -25,6 +25,7 @@ type Agent struct {
 	observed observed
 	veil     atomic.Pointer[wire.Veil] // nil before the box has joined
 	connects atomic.Uint64
+	backedUp chan struct{} // holds one when there may be a backup to bring
 	// counted are the process's counters that a site has been told, for the next
 	// one not to count them again. Of the goroutine of Run.
 	counted map[wire.MetricID]uint64
@@ -45,7 +46,7 @@ func New(cfg Config) (*Agent, error) {
 		return nil, errors.New("upstream: Dir, Source and a SiteKey are required")
 	}
 	cfg = cfg.withDefaults()
-	a := &Agent{cfg: cfg, log: cfg.Logger, meter: newMeter(cfg.UplinkRate)}
+	a := &Agent{cfg: cfg, log: cfg.Logger, meter: newMeter(cfg.UplinkRate), backedUp: make(chan struct{}, 1)}
 	if cfg.connect != nil {
 		a.meter.connect = cfg.connect
 	}

@@ -135,6 +135,9 @@ func (c *collector) own() {
 	g[wire.UpstreamQueueFrames] = int64(st.Newest - min(st.Applied, st.Newest))
 	g[wire.UpstreamQueueBytes], g[wire.UpstreamQueueLimitBytes] = st.UsedBytes, st.LimitBytes
 	g[wire.BoxUnhealthyParts] = int64(len(c.sample.Unhealthy))
+	if at := c.Status().BackupAt; !at.IsZero() {
+		g[wire.StoreCloudBackupMs] = at.UnixMilli()
+	}
 	if skew, ok := c.identity.Skew(); ok {
 		g[wire.BoxClockSkewMs] = skew.Milliseconds()
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	UplinkRate Rate `toml:"uplink_rate"`
 	// OutboxBytes is the most that frames take on disk while the cloud is away.
 	OutboxBytes int64 `toml:"outbox_bytes"`
+	// Backup has the box bring its backups to the cloud, sealed: the cloud learns
+	// how large they are and when they come, at every level of privacy.
+	Backup bool `toml:"backup"`
 
 	Dir      string                                `toml:"-"` // the box's data folder
 	Speed    int                                   `toml:"-"` // the agent's waits are so many times shorter, for tests; 0 is 1
@@ -41,6 +44,7 @@ type Config struct {
 	Version  string                                `toml:"-"` // of the program
 	Proxy    func(*http.Request) (*url.URL, error) `toml:"-"` // nil: HTTPS_PROXY and NO_PROXY of the environment
 	Source   Source                                `toml:"-"`
+	Archive  Archive                               `toml:"-"` // nil: there are no backups to bring
 	Commands Commands                              `toml:"-"` // nil: none are carried out
 	Controls Controls                              `toml:"-"` // nil: nothing of the box can be set by a policy
 	Logger   *slog.Logger                          `toml:"-"` // nil: discard
@@ -60,7 +64,7 @@ const (
 
 // Default is the configuration of an empty [upstream] section.
 func Default() Config {
-	return Config{Level: string(wire.Default), FrameEvery: time.Minute, OutboxBytes: 64 << 20}
+	return Config{Level: string(wire.Default), FrameEvery: time.Minute, OutboxBytes: 64 << 20, Backup: true}
 }
 
 func (c Config) withDefaults() Config {

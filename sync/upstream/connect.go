@@ -108,17 +108,7 @@ func (m *member) carry(ctx context.Context, w way, endpoint *url.URL) error {
 // endpoints are the addresses of the cloud, those of the configuration if it
 // names any. They were checked when they were written down.
 func (m *member) endpoints() []*url.URL {
-	texts := m.cfg.URL
-	if len(texts) == 0 {
-		texts = []string{m.identity.URL()}
-	}
-	list := make([]*url.URL, 0, len(texts))
-	for _, text := range texts {
-		if u, err := url.Parse(text); err == nil {
-			list = append(list, u)
-		}
-	}
-	return list
+	return endpointsOf(m.cfg.URL, m.identity)
 }
 
 // hasMoved looks for another identity: a renewed one is taken as it is.

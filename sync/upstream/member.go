@@ -85,6 +85,7 @@ func (m *member) run(ctx context.Context) {
 	g.Go(func() { m.orders.run(work) })
 	g.Go(func() { m.renew(work) })
 	g.Go(func() { m.connect(work) })
+	g.Go(func() { m.keepBackups(work) })
 	c := m.collect(work)
 	stop()
 	g.Wait()

@@ -36,6 +36,15 @@ type Status struct {
 	Policy      uint64 // revision in force, 0 for none
 	PolicyFault string // why a newer one is not
 
+	// BackupOn tells whether backups are brought to the cloud, BackupAt when it
+	// had the newest by its clock, zero for none. BackupFault says why a newer one
+	// is not there, since BackupFaultAt; "" when nothing is wrong.
+	BackupOn      bool
+	BackupAt      time.Time
+	BackupBytes   int64 // of that one, sealed
+	BackupFault   string
+	BackupFaultAt time.Time
+
 	Sent, Received uint64 // bytes, with TLS
 	Written        uint64 // bytes written to disk
 	Connects       uint64
@@ -78,6 +87,7 @@ func (a *Agent) reached(way string, endpoint *url.URL) {
 	a.status.Connected, a.status.Way, a.status.Since, a.status.URL = true, way, time.Now(), endpoint.String()
 	a.status.Fault = ""
 	a.mu.Unlock()
+	poke(a.backedUp) // one that could not be brought before may be now
 	a.log.Info("connected to the cloud", "remote", endpoint.Host, "reason", way)
 }
 

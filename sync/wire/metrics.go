@@ -80,6 +80,7 @@ const (
 	StoreLimitBytes         MetricID = 144
 	BoxUnhealthyParts       MetricID = 145
 	SessionsLimit           MetricID = 146
+	StoreCloudBackupMs      MetricID = 147 // Unix time at which the cloud got the newest backup
 	QualityJoinMs           MetricID = 200
 	QualityConnectMs        MetricID = 201
 	QualityRTTMs            MetricID = 202
@@ -146,6 +147,7 @@ var Metrics = []Metric{
 	{StoreLimitBytes, "store.limit_bytes", Level, "box"},
 	{BoxUnhealthyParts, "box.unhealthy_parts", Level, "box"},
 	{SessionsLimit, "sessions.limit", Level, "sessions"},
+	{StoreCloudBackupMs, "store.cloud_backup_ms", Level, "box"},
 	{QualityJoinMs, "quality.join_ms", Distribution, "quality"},
 	{QualityConnectMs, "quality.connect_ms", Distribution, "quality"},
 	{QualityRTTMs, "quality.rtt_ms", Distribution, "quality"},

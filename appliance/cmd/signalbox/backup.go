@@ -18,12 +18,15 @@ type backupCommand struct {
 	From      string `help:"Address of a box elsewhere, https://HOST. Without it the box of the data folder." placeholder:"URL"`
 	TokenFile string `name:"token-file" help:"File with the token of an administrator of that box." placeholder:"FILE"`
 	CAFile    string `name:"ca-file" help:"PEM file with that box's certificate of authority, as signalbox trust prints it there." placeholder:"FILE"`
-	File      string `arg:"" help:"The copy to write. An older file of that name is replaced once the copy is good."`
+	File      string `arg:"" help:"The copy to write. An older file of that name is replaced once the copy is good. recovery-code prints the code for backups at the cloud instead."`
 }
 
 // Run takes the copy from the box and writes it itself: a box that runs as a
 // service may write to its own folder alone.
 func (c *backupCommand) Run(p *program) error {
+	if c.File == recoveryCode {
+		return c.printRecoveryCode(p)
+	}
 	if (c.From == "") != (c.TokenFile == "") || c.From == "" && c.CAFile != "" {
 		return usage("--from goes with --token-file, and --ca-file with both")
 	}
@@ -73,10 +76,14 @@ func (c *backupCommand) source(p *program) (*client, error) {
 
 type restoreCommand struct {
 	boxFlags
-	File string `arg:"" help:"The backup. It is verified first; what it replaces is kept."`
+	recoverFlags
+	File string `arg:"" optional:"" help:"The backup. It is verified first; what it replaces is kept."`
 }
 
 func (c *restoreCommand) Run(p *program) error {
+	if err := c.check(c.File); err != nil {
+		return err
+	}
 	loaded, err := config.Load(c.sources(p))
 	if err != nil {
 		return err
@@ -85,6 +92,12 @@ func (c *restoreCommand) Run(p *program) error {
 	conn, err := control.Dial(p.ctx, dir)
 	if err == nil {
 		return errors.Join(fmt.Errorf("the box on %s is running; stop it first", dir), conn.Close())
+	}
+	if c.FromCloud {
+		return c.recoverFrom(p, loaded.Config)
+	}
+	if isSealed(c.File) {
+		return c.openSealed(p, dir)
 	}
 	file, err := c.within(dir)
 	if err != nil {

@@ -30,6 +30,7 @@ type cloudCommands struct {
 	Box        cloudBoxes      `cmd:"" help:"Look after boxes."`
 	Person     cloudPeople     `cmd:"" help:"Let people in, and out."`
 	Key        cloudKeys       `cmd:"" help:"API keys for programs."`
+	Backup     cloudBackups    `cmd:"" help:"See the sealed backups of boxes."`
 	Verify     cloudVerify     `cmd:"" help:"Read the streams again, compare with the node's state and print its hash."`
 	Check      cloudCheck      `cmd:"" help:"Check the configuration and name every problem."`
 	NATSConfig cloudNATSConfig `cmd:"" name:"nats-config" help:"Print what an external NATS cluster needs in its configuration."`

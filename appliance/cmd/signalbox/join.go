@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"signalbox/appliance/api"
+	"signalbox/appliance/config"
 	"signalbox/sync/upstream/identity"
+	"signalbox/sync/upstream/sealed"
 	"signalbox/sync/wire"
 )
 
@@ -35,7 +37,8 @@ func (c *joinCommand) Run(p *program) error {
 		return usage("%v", err)
 	}
 	var err error
-	if opts.Dir, _, err = c.locate(p); err != nil {
+	var load func() (config.Config, error)
+	if opts.Dir, load, err = c.locate(p); err != nil {
 		return err
 	}
 	if err := becomeOwner(opts.Dir); err != nil {
@@ -48,7 +51,12 @@ func (c *joinCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(p, joined); err != nil {
+	cfg, _ := load() // what is wrong with it, serve says
+	code, err := ensureRecovery(cfg, opts.Dir, joined)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "signalbox: the box has joined, and has no recovery code: %v\n", err)
+	}
+	if err := c.print(p, joined, code); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, checkTimeout)
@@ -74,7 +82,7 @@ func (c *joinCommand) self(p *program) (id, name string, err error) {
 	return s.ID, name, errors.Join(err, box.close())
 }
 
-func (c *joinCommand) print(p *program, joined *identity.Identity) error {
+func (c *joinCommand) print(p *program, joined *identity.Identity, code sealed.Code) error {
 	box, end := joined.Box(), joined.CertEnd()
 	if c.JSON {
 		return printJSON(p.stdout, struct {
@@ -83,12 +91,19 @@ func (c *joinCommand) print(p *program, joined *identity.Identity) error {
 			Site    string    `json:"site"`
 			Box     string    `json:"box"`
 			CertEnd time.Time `json:"cert_end"`
-		}{joined.URL(), box.Tenant, box.Site, box.Box, end})
+			Code    string    `json:"recovery_code,omitempty"`
+		}{joined.URL(), box.Tenant, box.Site, box.Box, end, code.Text()})
 	}
 	t := newTable(p.stdout)
 	t.row("cloud", joined.URL())
 	t.row("site", box.Site)
 	t.row("box", box.Box)
 	t.row("certificate", "until "+end.Local().Format(time.RFC3339)+", renewed by itself")
-	return t.Flush()
+	if code.IsZero() {
+		return t.Flush()
+	}
+	t.row(recoveryLabel, code.Text())
+	err := t.Flush()
+	fmt.Fprintln(p.stderr, recoveryAbout)
+	return err
 }

@@ -66,12 +66,15 @@ func (c *provisionCommand) Run(p *program) error {
 	return errors.Join(err, c.leave(path, said.String(), err == nil))
 }
 
-// withoutLinks is for the journal: whoever reads that is no administrator yet.
+// withoutLinks is for the journal: whoever reads that is no administrator yet, and
+// has no business with the recovery code.
 func withoutLinks(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		if base, _, ok := strings.Cut(line, "#"); ok {
 			line = base + "#…\n"
+		} else if base, _, ok := strings.Cut(line, recoveryLabel); ok {
+			line = base + recoveryLabel + " …\n"
 		}
 		b.WriteString(line)
 	}

@@ -56,6 +56,9 @@ func printStatus(p *program, s api.Status) error {
 	if s.Upstream.Joined && s.Upstream.Fault != "" {
 		t.row("", s.Upstream.Fault)
 	}
+	if b := s.Upstream.Backup; b.On {
+		t.row("backup", cloudBackupText(b.At, b.Bytes, b.Fault))
+	}
 	t.row("written", fmt.Sprintf("%s since the start, %s a day at that pace", bytesText(s.Store.WrittenBytes), bytesText(s.Store.WrittenPerDay)))
 	if len(s.Config.Restart) > 0 {
 		t.row("configuration", "new values wait for a restart: "+strings.Join(s.Config.Restart, ", "))

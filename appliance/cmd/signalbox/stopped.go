@@ -12,7 +12,7 @@ func openStopped(p *program, cfg config.Config) (*client, error) {
 	if err := becomeOwner(cfg.Data); err != nil {
 		return nil, err
 	}
-	box, err := offline.Open(p.ctx, cfg)
+	box, err := offline.Open(p.ctx, withCloud(cfg))
 	if err != nil {
 		return nil, err
 	}

@@ -150,6 +150,9 @@ func (r *BoxRow) fill(f *Facts) {
 	} {
 		*into = f.Gauge(id)
 	}
+	if ms := f.Gauge(wire.StoreCloudBackupMs); ms > 0 {
+		r.CloudBackup = time.UnixMilli(ms).UTC()
+	}
 	r.Refused = f.Refused
 }
 

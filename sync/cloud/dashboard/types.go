@@ -83,6 +83,7 @@ type BoxRow struct {
 	WrittenBytesDay int64     `json:"written_bytes_day"` // by the stores, the last 24 h
 	ClockSkewMS     int64     `json:"clock_skew_ms"`
 	LastBackup      time.Time `json:"last_backup,omitzero"`
+	CloudBackup     time.Time `json:"cloud_backup,omitzero"` // when the newest came to the cloud
 	Sessions        int64     `json:"sessions"`
 	Rooms           int64     `json:"rooms"`
 	Members         int64     `json:"members"`

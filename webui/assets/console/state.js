@@ -55,9 +55,9 @@ export function Parts({status}) {
 }
 
 /** @param {any} upstream */
-function cloud({joined, site, url, connected, way, queue_frames: queue}) {
+function cloud({joined, site, url, connected, way, queue_frames: queue, backup}) {
   if (!joined) return 'not joined to a cloud';
-  return `site ${site} · ${connected ? `connected to ${url} by ${way}` : `no connection to ${url}`} · ${plural(queue, 'report')} to send`;
+  return `site ${site} · ${connected ? `connected to ${url} by ${way}` : `no connection to ${url}`} · ${plural(queue, 'report')} to send${backup?.on ? ` · backup ${backup.at ? fromNow(backup.at) : 'not sent yet'}${backup.fault ? `, ${backup.fault}` : ''}` : ''}`;
 }
 
 /** @param {string} name @param {any} status */

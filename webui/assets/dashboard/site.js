@@ -83,7 +83,7 @@ function BoxCard({site, box, session, done}) {
       <dt>Disk</dt><dd>${bytes(box.disk_free_bytes)} of ${bytes(box.disk_total_bytes)} free · ${bytes(box.written_bytes_day)} written in a day</dd>
       <dt>Processor, memory</dt><dd>${(box.cpu_permille / 10).toFixed(1)} % · ${bytes(box.rss_bytes)}</dd>
       <dt>Clock</dt><dd>${(box.clock_skew_ms / 1000).toFixed(1)} s off</dd>
-      <dt>Backup</dt><dd>${fromNow(box.last_backup)}</dd>
+      <dt>Backup</dt><dd>${fromNow(box.last_backup)}${box.cloud_backup ? ` · at the cloud ${fromNow(box.cloud_backup)}` : ''}</dd>
       ${box.refused > 0 && html`<dt>Not accepted</dt><dd>${plural(box.refused, 'batch', 'batches')}</dd>`}
     </dl>
     <${BoxActions} site=${site} box=${box} session=${session} done=${done} />
