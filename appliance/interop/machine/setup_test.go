@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"signalbox/internal/netlab"
 )
@@ -62,7 +61,7 @@ func testSetup(t *testing.T, m *machine, _ *netlab.Host) {
 	// Now somebody administers it, and the console has no more to say.
 	m.sh("curl -fsS -X POST -H 'Content-Type: application/json' -d '{\"code\":\"" + m.setupCode() + "\"}' http://localhost/v1/setup")
 	m.sh("systemctl restart signalbox")
-	m.active(10 * time.Second)
+	m.active()
 	if shown := m.sh("script -qc 'agetty --show-issue' /dev/null </dev/null"); strings.Contains(shown, "setup") {
 		t.Errorf("with an administrator the console shows:\n%s", shown)
 	}
@@ -74,5 +73,5 @@ func testSetup(t *testing.T, m *machine, _ *netlab.Host) {
 		t.Errorf("the result on a box that is set up is:\n%s", got)
 	}
 	m.sh("umount /media/stick; systemctl reset-failed; : >/etc/signalbox/signalbox.toml; systemctl restart signalbox")
-	m.active(10 * time.Second)
+	m.active()
 }
