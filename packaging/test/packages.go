@@ -14,7 +14,7 @@ const (
 	packagesDir = "packaging/release"
 	machineDir  = "appliance/interop/machine"
 	// releaseVariable is releasetest.Variable: where they share it.
-	releaseVariable = "SIGNALBOX_TEST_RELEASE"
+	releaseVariable = "TEST_RELEASE_DIR"
 )
 
 // shareRelease gives the tests a folder for it, until forget is called.

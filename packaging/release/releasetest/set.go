@@ -20,7 +20,7 @@ import (
 
 // Variable names the folder that test processes share a release in; without it
 // each makes one for itself. packaging/test sets it.
-const Variable = "SIGNALBOX_TEST_RELEASE"
+const Variable = "TEST_RELEASE_DIR"
 
 // Version is that of the release. Next and Broken are for packages that Remake
 // makes of it: they are as long, so that one program becomes another by its
