@@ -58,6 +58,17 @@ func testDisk(t *testing.T, m *machine, device *netlab.Host) {
 		m.active()
 	})
 
+	t.Run("clock that was reset", func(t *testing.T) {
+		m := m.in(t)
+		m.around("touch -d 2035-06-01T00:00Z " + dataDir + "/signalbox.db") // before which the clock cannot be
+		m.active()
+		if got := m.sh("signalbox status"); !strings.Contains(got, "which was before 2035-06-01 00:00 UTC; set it, or let the machine reach a time server") {
+			t.Errorf("the status is:\n%s", got)
+		}
+		m.exchange(device)
+		m.sh("touch " + dataDir + "/signalbox.db")
+	})
+
 	t.Run("full disk", func(t *testing.T) {
 		m := m.in(t)
 		m.around("cp -a " + dataDir + " /root/data; mount -t tmpfs -o size=2m,mode=0700,uid=signalbox,gid=signalbox none " + dataDir +

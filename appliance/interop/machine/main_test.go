@@ -30,7 +30,8 @@ const (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // packages are the deb of the first version as a release has it, that of a
-// program that calls itself the next version, and one whose program ends at once.
+// program that calls itself the next version, and one whose program takes the
+// state over, in a form that no version before it reads, and ends.
 func packages(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -50,8 +51,13 @@ func packages(t *testing.T) (dir string) {
 	}
 	if err == nil {
 		err = set.Remake(dir, filepath.Join(dir, deb(brokenVersion)), brokenVersion, func([]byte) ([]byte, error) {
-			return []byte("#!/bin/sh\necho this build is broken >&2\nexit 1\n"), nil
+			return []byte("#!/bin/sh\necho this build is broken >&2\nexec /debs/newer " + dataDir + " " + brokenVersion + "\n"), nil
 		})
+	}
+	if err == nil {
+		build := exec.CommandContext(t.Context(), "go", "build", "-tags", "interop", "-o", filepath.Join(dir, "newer"), "./newer")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		_, err = output(t.Context(), build)
 	}
 	if err != nil {
 		t.Fatal(err)

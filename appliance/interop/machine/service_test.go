@@ -29,8 +29,9 @@ func TestMachine(t *testing.T) {
 		run  func(*testing.T, *machine, *netlab.Host)
 	}{
 		{"install", testInstall},
+		{"idle", testIdle}, // before there are sessions that might be resumed, and a cloud to report to
+		{"cloud", testCloud},
 		{"setup", testSetup},
-		{"idle", testIdle}, // before there are sessions that might be resumed
 		{"privileges", testPrivileges},
 		{"call", testCall},
 		{"reload", testReload},
@@ -126,11 +127,11 @@ func testPrivileges(t *testing.T, m *machine, _ *netlab.Host) {
 func testReload(t *testing.T, m *machine, _ *netlab.Host) {
 	pid := m.property("signalbox", "MainPID")
 	at := m.cursor()
-	m.write("/etc/signalbox/signalbox.toml", "[site]\nname = \"hall 9\"\n[turn]\nallow_peers = [\"10.20.0.0/16\"]\n[log]\nlevel = \"debug\"")
+	m.write("/etc/signalbox/signalbox.toml", "[site]\nname = \"hall 9\"\n[turn]\nallow_peers = [\"10.20.0.0/16\"]\nmax_allocations = 7\n[log]\nlevel = \"debug\"")
 	m.sh("systemctl reload signalbox")
 	m.says(at, "configuration reloaded")
 	m.says(at, "waits for a restart")
-	if got := m.property("signalbox", "StatusText"); !strings.Contains(got, "wait for a restart: site.name") {
+	if got := m.property("signalbox", "StatusText"); !strings.Contains(got, "wait for a restart: site.name, turn.max_allocations") {
 		t.Errorf("the status is %q", got)
 	}
 	at = m.cursor()

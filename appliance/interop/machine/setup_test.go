@@ -43,8 +43,13 @@ func testSetup(t *testing.T, m *machine, _ *netlab.Host) {
 	if got := m.sh("cat /media/stick/signalbox-provision.result.txt"); !strings.Contains(got, "line 2: admin.lnik is unknown") {
 		t.Errorf("the result of a mistake is:\n%s", got)
 	}
-	m.write("/media/stick/signalbox-provision.toml", provisionFile)
+	m.write("/media/stick/signalbox-provision.toml", provisionFile+m.invitation("press-shop"))
 	m.sh("systemctl start signalbox-provision")
+	m.connected()
+	m.await("the cloud to know the box", func() bool {
+		out, err := m.try("signalbox cloud site list")
+		return err == nil && regexp.MustCompile(`(?m)^press-shop +(green|amber|yellow) +1 `).MatchString(out)
+	})
 	result := m.sh("cat /media/stick/signalbox-provision.result.txt")
 	if !regexp.MustCompile(`https://10\.77\.0\.1/#setup=\S+`).MatchString(result) || !strings.Contains(result, "https://signalbox.local/#") {
 		t.Errorf("the result is:\n%s", result)

@@ -15,6 +15,8 @@ func testUpgrade(t *testing.T, m *machine, device *netlab.Host) {
 	m.write("/etc/systemd/system/signalbox-upgrade.service.d/short.conf",
 		"[Service]\nExecStart=\nExecStart=/usr/lib/signalbox/previous/signalbox upgrade watch --hold 10s")
 	m.sh("systemctl daemon-reload; signalbox room create kept-room --pinned 2>&1 || true")
+	m.sh(m.joinCommand("press-shop")) // a cloud that was there before has to be there after
+	m.connected()
 	id := m.sh("signalbox status --json | grep '\"id\"'")
 	ports := m.property("signalbox.socket", "ActiveEnterTimestampMonotonic")
 	m.sh("dpkg -i /debs/" + deb(nextVersion))
@@ -38,11 +40,13 @@ func testUpgrade(t *testing.T, m *machine, device *netlab.Host) {
 	if got := m.sh("ls /var/lib/signalbox/backups"); !strings.Contains(got, "-program.db") {
 		t.Errorf("there is no copy from before the upgrade:\n%s", got)
 	}
+	m.connected()
 	m.exchange(device)
 }
 
 // A version that does not run is taken back while nobody looks, and whoever
-// looks afterwards is told.
+// looks afterwards is told: at the box, and at the cloud. It has left the state
+// in a form that the one before does not read, which goes on with its copy.
 func testBrokenUpgrade(t *testing.T, m *machine, device *netlab.Host) {
 	m.sh("rm -r /etc/systemd/system/signalbox-upgrade.service.d; systemctl daemon-reload")
 	leave := m.visitors(device)
@@ -72,7 +76,15 @@ func testBrokenUpgrade(t *testing.T, m *machine, device *netlab.Host) {
 	if got := m.sh("signalbox room list"); !strings.Contains(got, "kept-room") {
 		t.Errorf("the rooms are gone:\n%s", got)
 	}
+	if got := m.sh("signalbox status"); !strings.Contains(got, "goes on with the copy from before the upgrade") {
+		t.Errorf("the status does not say which state it is:\n%s", got)
+	}
 	m.exchange(device)
+	m.connected()
+	m.await("the cloud to be told", func() bool {
+		out, err := m.try("signalbox cloud status --json")
+		return err == nil && strings.Contains(out, "A new version failed on the box, and the one before was put back.")
+	})
 }
 
 // The package of an older version goes over a newer one, and opens its state.
