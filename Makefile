@@ -48,14 +48,16 @@ test: build
 	packaging/test/prepare
 	$(GO) run ./packaging/test
 
-# The package on a machine of its own: a systemd in a container, from install to
-# purge, upgrades that fail, full disks. Needs root and systemd-container; four minutes.
+# Parts of make test. The package on a machine of its own: a systemd in a
+# container, from install to purge, upgrades that fail, full disks; needs root and
+# systemd-container.
 test-machine:
-	MACHINE=1 $(GO) test -tags interop -count=1 -v ./appliance/interop/machine
+	$(GO) test -tags interop -count=1 -v ./appliance/interop/machine
 
-# Packages of every kind, built twice, with lintian, rpm and dpkg in a chroot.
+# Packages of every kind with lintian, rpm and dpkg in a chroot. Here every
+# architecture is built twice and compared, in make test this machine's own.
 test-release:
-	RELEASE=1 $(GO) test -tags interop -count=1 -v ./packaging/release
+	RELEASE=all $(GO) test -tags interop -count=1 -timeout=30m -v ./packaging/release
 
 # Benchmarks are measurements, not tests: run them on a quiet machine. The box
 # beside a textbook hub takes about four minutes, the relay beside pion's example
@@ -87,7 +89,7 @@ bench-relay:
 # The package on a booted system, root: time to ready, and ten idle minutes with
 # bytes written, wake-ups and memory.
 bench-machine:
-	MACHINE=1 MACHINE_IDLE=10m $(GO) test -count=1 -timeout=20m -tags=interop -run='TestMachine/(install|idle)' -v ./appliance/interop/machine
+	MACHINE_IDLE=10m $(GO) test -count=1 -timeout=20m -tags=interop -run='TestMachine/(install|idle)' -v ./appliance/interop/machine
 
 micro-bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -22,6 +22,9 @@ import (
 const (
 	signalPath = "/v1/signal"
 	rootPath   = "/trust/ca.crt"
+	// JoinedPath, on the control socket alone, is where a box is told by POST that
+	// its folder holds another identity for the cloud.
+	JoinedPath = "/joined"
 )
 
 // Bounds of the HTTP servers.
@@ -123,6 +126,12 @@ func (a *Appliance) serveRoot(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(a.trust.RootPEM())
 }
 
+// lookJoined is for `signalbox join`, which works in its own process.
+func (a *Appliance) lookJoined(w http.ResponseWriter, _ *http.Request) {
+	a.upstream.Look()
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // secureOnly serves what came by TLS. Whoever asks a port for HTTPS in the clear
 // for something to look at is sent to it by HTTPS.
 func secureOnly(h http.Handler) http.Handler {
@@ -187,6 +196,7 @@ func (a *Appliance) serve(ctx context.Context) error {
 	})
 	own := http.NewServeMux()
 	own.HandleFunc("GET "+rootPath, a.serveRoot)
+	own.HandleFunc("POST "+JoinedPath, a.lookJoined)
 	own.Handle("/", a.api.Control())
 	run(a.control, own)
 	if err := g.Wait(); err != nil {

@@ -120,7 +120,7 @@ func (b box) Parts() []api.Part {
 	return []api.Part{
 		part("store", true, storeReason), part("signaling", true, signalingReason), part("relay", true, relayReason),
 		part("https", false, trustReason), part("discovery", false, discoveryReason), part("configuration", false, configReason),
-		part("upgrade", false, b.verdict.String()), part("disk", false, b.inMemory), part("clock", false, b.clockReason(time.Now())),
+		part(upgradePart, false, b.verdict.String()), part("disk", false, b.inMemory), part("clock", false, b.clockReason(time.Now())),
 		part(upstreamPart, false, b.upstreamReason()), part("cloud backup", false, b.cloudBackupReason(time.Now())),
 	}
 }

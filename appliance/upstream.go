@@ -20,8 +20,11 @@ import (
 	"signalbox/sync/wire"
 )
 
-// upstreamPart is the name of the link to the cloud among the parts.
-const upstreamPart = "upstream"
+// Names among the parts: the link to the cloud, and how the last upgrade went.
+const (
+	upstreamPart = "upstream"
+	upgradePart  = "upgrade"
+)
 
 // buildUpstream makes the agent that reports to the cloud. It touches neither
 // network nor disk before Run.
@@ -102,13 +105,16 @@ func (r *reporter) Sample() upstream.Sample {
 	if limit := int64(r.cfg.Turn.MaxBitRateTotal); limit > 0 {
 		s.Gauges[wire.RelayLimitBits] = limit
 	}
+	if r.verdict.String() != "" {
+		s.TakenBack = r.verdict.Time
+	}
 	for code, n := range relay.Refused {
 		if id := refusals[stun.ErrorCode(code)]; id != 0 {
 			s.Counters[id] += n
 		}
 	}
 	for _, p := range (box{r.Appliance}).Parts() {
-		if !p.OK && p.Name != upstreamPart {
+		if !p.OK && p.Name != upstreamPart && p.Name != upgradePart { // those have alerts of their own
 			s.Unhealthy = append(s.Unhealthy, p.Name)
 		}
 	}

@@ -3,56 +3,51 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"signalbox/packaging/minisign"
+	"signalbox/packaging/release/releasetest"
 )
 
 // What the tests share: one release for this machine, signed with a key that
-// is thrown away, and the deb of the version after it.
+// is thrown away.
 const (
-	version = "1.2.3-rc1"
-	next    = "1.2.3"
+	version = releasetest.Version
+	next    = releasetest.Next
 )
 
 var (
-	dist, distNext string
-	key            minisign.SecretKey
-	unable         string // why nothing could be built here
+	set    *releasetest.Set
+	dist   string
+	key    minisign.SecretKey
+	unable string // why nothing could be built here
 )
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
-	if os.Getenv("RELEASE") == "" {
-		unable = "packages are built and looked into by `make test-release`, which takes minutes"
-		return m.Run()
-	}
-	if _, err := exec.LookPath("xz"); err != nil {
-		unable = "xz is not installed; Debian has it in xz-utils"
-		return m.Run()
-	}
 	dir, err := os.MkdirTemp("", "signalbox-release-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	key = minisign.GenerateKey()
-	dist, distNext = filepath.Join(dir, "dist"), filepath.Join(dir, "next")
-	for _, b := range []struct{ out, version, formats string }{{dist, version, "tar,deb,rpm,apk"}, {distNext, next, "deb"}} {
-		cmd := exec.Command("go", "run", ".", "build", "-arch", runtime.GOARCH, "-formats", b.formats, "-out", b.out)
-		cmd.Env = append(os.Environ(), "VERSION="+b.version, keyVariable+"="+key.File())
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n%s", cmd.Args, err, out)
-			return 1
-		}
+	set, err = releasetest.Make(context.Background(), "../..", dir)
+	switch {
+	case errors.Is(err, releasetest.ErrOffline) || errors.Is(err, releasetest.ErrNoXZ):
+		unable = err.Error()
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	default:
+		dist, key = set.Dir, set.Key
 	}
 	return m.Run()
 }

@@ -61,7 +61,7 @@ func sourcePackage(t *testing.T) string {
 func TestDebFields(t *testing.T) {
 	deb := made(t, dist, ".deb")
 	need(t, "dpkg-deb", "dpkg")
-	wantLines(t, shell(t, "dpkg-deb", "--field", deb), "Package: signalbox", "Version: 1.2.3~rc1", "Section: comm",
+	wantLines(t, shell(t, "dpkg-deb", "--field", deb), "Package: signalbox", "Version: 7.31.4101~rc1", "Section: comm",
 		"Maintainer: "+maintainer, "Depends: systemd | systemd-standalone-sysusers | systemd-sysusers")
 	wantLines(t, shell(t, "dpkg-deb", "--info", deb, "conffiles"), "/etc/signalbox/signalbox.toml")
 	// A pre-release goes before what it leads to, and a tag before what follows.
@@ -79,7 +79,7 @@ func TestRPM(t *testing.T) {
 		t.Errorf("rpm -K: %s", out)
 	}
 	wantLines(t, shell(t, "rpm", "-qp", "--qf", "%{NAME}\n%{VERSION}\n%{RELEASE}\n%{LICENSE}\n%{OS}\n", file),
-		"signalbox", "1.2.3~rc1", "1", "Apache-2.0", "linux")
+		"signalbox", "7.31.4101~rc1", "1", "Apache-2.0", "linux")
 	wantLines(t, shell(t, "rpm", "-qpc", file), "/etc/signalbox/signalbox.toml")
 	wantLines(t, shell(t, "rpm", "-qpl", file), "/usr/bin/signalbox", "/usr/lib/systemd/system/signalbox.service",
 		"/usr/lib/systemd/system/signalbox.socket", "/usr/lib/sysusers.d/signalbox.conf", "/usr/share/man/man1/signalbox.1.gz")
@@ -107,7 +107,7 @@ func TestAPK(t *testing.T) {
 	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Error("there is more than control and data")
 	}
-	wantLines(t, string(control[".PKGINFO"]), "pkgname = signalbox", "pkgver = 1.2.3_rc1-r0", "license = Apache-2.0", "depend = openrc")
+	wantLines(t, string(control[".PKGINFO"]), "pkgname = signalbox", "pkgver = 7.31.4101_rc1-r0", "license = Apache-2.0", "depend = openrc")
 	for _, script := range []string{".pre-install", ".post-install", ".pre-upgrade", ".post-upgrade", ".pre-deinstall"} {
 		if !strings.HasPrefix(string(control[script]), "#!/bin/sh\n") {
 			t.Errorf("%s: got %q", script, control[script])

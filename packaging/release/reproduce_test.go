@@ -9,64 +9,99 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"signalbox/packaging/release/releasetest"
 )
 
-// TestReproducible makes the same commit in two clones in folders of their own
-// and compares every byte of every file.
+// TestReproducible makes a commit in a clone in another folder, and compares
+// every byte of every file with the release that the other tests look into; in
+// a tree with changes of its own, with those of a second clone. What is built
+// twice is this machine's architecture, or with RELEASE=all every one.
+//
+// The second build takes compiled packages from the cache, as -trimpath keeps
+// folders out of them: what is done again is linking, staging, packing,
+// compressing and signing.
 func TestReproducible(t *testing.T) {
 	if unable != "" {
 		t.Skip(unable)
 	}
 	need(t, "git", "git")
-	if _, err := try(t, "git", "-C", "../..", "rev-parse", "HEAD"); err != nil {
+	head, err := try(t, "git", "-C", "../..", "rev-parse", "HEAD")
+	if err != nil {
 		t.Skip("this tree is no clone, so there is no commit to clone")
 	}
-	var sums []string
-	for _, name := range []string{"one", "a longer name/two"} {
-		clone := filepath.Join(t.TempDir(), name)
-		shell(t, "git", "clone", "--quiet", "--no-tags", "../..", clone)
-		shell(t, "go", "run", "-C", clone, "./packaging/release", "build", "-arch", runtime.GOARCH, "-out", clone+"/dist")
-		text, err := os.ReadFile(filepath.Join(clone, "dist", sumsFile))
-		if err != nil {
-			t.Fatal(err)
+	arch, first := runtime.GOARCH, dist
+	if said := describe(t, dist, runtime.GOARCH); os.Getenv("RELEASE") == "all" || said.Modified || said.Commit != strings.TrimSpace(head) {
+		if os.Getenv("RELEASE") == "all" {
+			arch = strings.Join(names(targets), ",")
 		}
-		sums = append(sums, string(text))
-		checkCommit(t, clone)
+		first = buildClone(t, "one", arch)
 	}
-	if strings.Count(sums[0], "\n") != 4 || sums[0] != sums[1] {
-		t.Errorf("two builds of one commit differ:\n%s\n%s", sums[0], sums[1])
+	second := buildClone(t, "a longer name/two", arch)
+	one, two := sums(t, first), sums(t, second)
+	if want := 4 * (1 + strings.Count(arch, ",")); strings.Count(one, "signalbox") < want || one != two {
+		t.Errorf("two builds of one commit differ, or are not of %d files:\n%s\n%s", want, one, two)
 	}
 }
 
-// checkCommit looks at the program in a clone's archive: it knows its commit,
-// and nothing of the folder it was built in.
-func checkCommit(t *testing.T, clone string) {
+// buildClone makes the release of a commit in a clone, and returns its folder.
+func buildClone(t *testing.T, name, arch string) string {
 	t.Helper()
-	dir := t.TempDir()
-	shell(t, "tar", "-C", dir, "--strip-components=1", "-xzf", made(t, clone+"/dist", ".tar.gz"))
-	program := filepath.Join(dir, "signalbox")
-	var said struct {
-		Version, Commit string
-		Modified        bool
-	}
-	if err := json.Unmarshal([]byte(shell(t, program, "version", "--json")), &said); err != nil {
+	clone := filepath.Join(t.TempDir(), name)
+	shell(t, "git", "clone", "--quiet", "--no-tags", "../..", clone)
+	out := filepath.Join(clone, "dist")
+	if err := releasetest.Build(t.Context(), clone, out, arch, key); err != nil {
 		t.Fatal(err)
 	}
-	head := strings.TrimSpace(shell(t, "git", "-C", clone, "rev-parse", "HEAD"))
-	if said.Commit != head || said.Modified || !strings.HasSuffix(said.Version, ".g"+head[:12]) {
+	said := describe(t, out, runtime.GOARCH)
+	if head := strings.TrimSpace(shell(t, "git", "-C", clone, "rev-parse", "HEAD")); said.Commit != head || said.Modified {
 		t.Errorf("version --json says %+v, want commit %s", said, head)
-	}
-	content, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{clone, home + "/go"} {
-		if strings.Contains(string(content), path) {
+		if strings.Contains(said.program, path) {
 			t.Errorf("the program has the folder %s in it", path)
 		}
 	}
+	return out
+}
+
+// sums are those of every file of a release, and the signature of the sums.
+func sums(t *testing.T, folder string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, sumsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := os.ReadFile(filepath.Join(folder, sumsFile+".minisig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + string(signature)
+}
+
+// described is what a program says of itself, and the program.
+type described struct {
+	Commit   string
+	Modified bool
+	program  string
+}
+
+func describe(t *testing.T, folder, arch string) (said described) {
+	t.Helper()
+	dir := t.TempDir()
+	shell(t, "tar", "-C", dir, "--strip-components=1", "-xzf", made(t, folder, "-"+arch+".tar.gz"))
+	program := filepath.Join(dir, "signalbox")
+	if err := json.Unmarshal([]byte(shell(t, program, "version", "--json")), &said); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said.program = string(content)
+	return said
 }

@@ -49,7 +49,13 @@ func newGoResults(t *tally) *goResults {
 
 // runGoTest runs `go test -json` with args and adds its results to t.
 func runGoTest(ctx context.Context, t *tally, args ...string) error {
-	cmd := command(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	return runGoTestBy(ctx, t, nil, args...)
+}
+
+// runGoTestBy is runGoTest where another command runs go, such as nice.
+func runGoTestBy(ctx context.Context, t *tally, wrap []string, args ...string) error {
+	line := slices.Concat(wrap, []string{"go", "test", "-json"}, args)
+	cmd := command(ctx, line[0], line[1:]...)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	stdout, err := cmd.StdoutPipe()

@@ -1,12 +1,14 @@
 // Command test runs every test of Signalbox and counts the results: the checks
-// of form, Go's tests with the race detector, the interoperability tests, and
-// the browser tests. Its last line is "N passed, N failed, N skipped".
+// of form, Go's tests with the race detector, the interoperability tests, those
+// of packages and of a machine that one is installed on, and the browser tests.
+// Its last line is "N passed, N failed, N skipped".
 //
 // It lives in packaging because that is the room for what turns the code into
 // something to hand out; `make test` is the way to call it.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,26 +28,29 @@ const resultFile = "bin/test-result"
 type step struct {
 	name string
 	run  func(context.Context, *tally) error
+	// beside runs at the same time: a step that mostly waits, or does not mind to.
+	beside *step
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	results := &tally{out: os.Stdout}
-	steps := []step{
-		{"gofmt", checkFormat},
-		{"go vet", checkVet},
-		{"go test", runUnit},
-		{"interop", runInterop},
-		{"browser", runNode},
+	forget, err := shareRelease()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	for _, s := range steps {
-		started := time.Now()
-		if err := s.run(ctx, results); err != nil {
-			results.fail(s.name, err.Error())
-		}
-		fmt.Printf("--- %s took %v\n", s.name, time.Since(started).Round(time.Second/10))
+	for _, s := range []step{
+		{name: "gofmt", run: checkFormat},
+		{name: "go vet", run: checkVet},
+		{name: "go test", run: runUnit, beside: &step{name: "packages", run: runPackages}},
+		{name: "interop", run: runInterop, beside: &step{name: "machine", run: runMachine}},
+		{name: "browser", run: runNode},
+	} {
+		s.do(ctx, results)
 	}
 	stop()
+	forget()
 	good := results.report()
 	if err := os.WriteFile(resultFile, []byte(results.counts()+"\n"), 0o644); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,6 +58,26 @@ func main() {
 	if !good {
 		os.Exit(1)
 	}
+}
+
+// do runs a step and the one beside it, and waits for both. What the one beside
+// it has to say comes in one piece, after the step's own.
+func (s step) do(ctx context.Context, results *tally) {
+	started := time.Now()
+	var aside tally
+	var said bytes.Buffer
+	var done sync.WaitGroup
+	if s.beside != nil {
+		aside.out = &said
+		done.Go(func() { s.beside.do(ctx, &aside) })
+	}
+	if err := s.run(ctx, results); err != nil {
+		results.fail(s.name, err.Error())
+	}
+	fmt.Fprintf(results.out, "--- %s took %v\n", s.name, time.Since(started).Round(time.Second/10))
+	done.Wait()
+	_, _ = said.WriteTo(results.out)
+	results.add(&aside)
 }
 
 // checkFormat counts as one test: every Go file is as gofmt would write it.

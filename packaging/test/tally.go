@@ -29,6 +29,15 @@ func (t *tally) skip(name, reason string) {
 	t.skips = append(t.skips, name+": "+reason)
 }
 
+// add takes over what another has counted.
+func (t *tally) add(o *tally) {
+	t.passed += o.passed
+	t.failed += o.failed
+	t.skipped += o.skipped
+	t.skips = append(t.skips, o.skips...)
+	t.failures = append(t.failures, o.failures...)
+}
+
 func (t *tally) counts() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, t.skipped)
 }

@@ -26,6 +26,7 @@ type Agent struct {
 	veil     atomic.Pointer[wire.Veil] // nil before the box has joined
 	connects atomic.Uint64
 	backedUp chan struct{} // holds one when there may be a backup to bring
+	joined   chan struct{} // holds one when somebody says that the box has joined
 	// counted are the process's counters that a site has been told, for the next
 	// one not to count them again. Of the goroutine of Run.
 	counted map[wire.MetricID]uint64
@@ -46,7 +47,7 @@ func New(cfg Config) (*Agent, error) {
 		return nil, errors.New("upstream: Dir, Source and a SiteKey are required")
 	}
 	cfg = cfg.withDefaults()
-	a := &Agent{cfg: cfg, log: cfg.Logger, meter: newMeter(cfg.UplinkRate), backedUp: make(chan struct{}, 1)}
+	a := &Agent{cfg: cfg, log: cfg.Logger, meter: newMeter(cfg.UplinkRate), backedUp: make(chan struct{}, 1), joined: make(chan struct{}, 1)}
 	if cfg.connect != nil {
 		a.meter.connect = cfg.connect
 	}
@@ -90,9 +91,31 @@ func (a *Agent) awaitJoin(ctx context.Context) Identity {
 				a.log.Error("identity cannot be used", "err", err)
 			}
 		}
-		sleep(ctx, identity.LookEvery)
+		a.awaitLook(ctx)
 	}
 	return nil
+}
+
+// awaitLook waits until it is time to look again whether the box has joined.
+func (a *Agent) awaitLook(ctx context.Context) {
+	timer := time.NewTimer(identity.LookEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-a.joined:
+	case <-ctx.Done():
+	}
+}
+
+// Look has the agent look for another identity now: the box has just joined a
+// site, or another one. It does not wait for what comes of it.
+func (a *Agent) Look() {
+	poke(a.joined)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.member != nil {
+		poke(a.member.hurry)
+	}
 }
 
 func openIdentity(dir, ca string) (Identity, error) {

@@ -29,6 +29,9 @@ type Sample struct {
 	RelayFull, SessionsFull uint64
 	Recovered               int64 // the rung of the ladder that the store was recovered by, 0 for none
 
+	// TakenBack is when an upgrade failed and the version before was put back; zero: none has.
+	TakenBack time.Time
+
 	Name    string // what people call the box
 	Started time.Time
 	Backup  time.Time // newest backup, zero for none

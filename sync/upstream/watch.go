@@ -97,6 +97,7 @@ func (w *watch) look(c *collector, now time.Time) map[wire.AlertKind]finding {
 	found[wire.AlertRelayFull] = w.relayFull.look(c.sample.RelayFull, now)
 	found[wire.AlertSessionsFull] = w.signInFull.look(c.sample.SessionsFull, now)
 	found[wire.AlertStoreRecovered] = finding{c.sample.Recovered > 0, c.sample.Recovered}
+	found[wire.AlertUpgrade] = finding{!c.sample.TakenBack.IsZero(), max(c.sample.TakenBack.UnixMilli(), 0)}
 	if end := c.identity.CertEnd(); !end.IsZero() {
 		left := end.Sub(c.orders.now())
 		found[wire.AlertCertificate] = finding{left < certShort, end.UnixMilli()}

@@ -71,6 +71,31 @@ func TestExhaustionIsPredicted(t *testing.T) {
 	})
 }
 
+// An upgrade that was taken back is told with when that was, and no more once a
+// later one has passed.
+func TestTakenBackIsTold(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *cloud, _ *running, p *parts, _ *memory) {
+		at := time.UnixMilli(1_795_000_000_000)
+		for _, taken := range []time.Time{at, {}} {
+			p.change(func(p *parts) { p.sample.TakenBack = taken })
+			time.Sleep(2 * time.Minute)
+			c.with(func() {
+				var last *wire.Alert
+				for _, f := range c.frames {
+					for _, al := range f.GetAlerts() {
+						if al.GetKind() == string(wire.AlertUpgrade) {
+							last = al
+						}
+					}
+				}
+				if last == nil || last.GetRaised() == taken.IsZero() || last.GetRaised() && last.GetValue() != at.UnixMilli() {
+					t.Errorf("taken back at %v: the last alert is %v", taken, last)
+				}
+			})
+		}
+	})
+}
+
 func TestGrown(t *testing.T) {
 	var g grown
 	now := time.Unix(1_800_000_000, 0)

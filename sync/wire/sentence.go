@@ -20,6 +20,7 @@ const (
 	AlertCertificate    AlertKind = "certificate"     // ends soon and is not renewed; its end in Unix milliseconds
 	AlertBackup         AlertKind = "backup"          // no copy for long; the newest in Unix milliseconds, 0 for none
 	AlertPolicy         AlertKind = "policy"          // the desired policy is not in force; its revision
+	AlertUpgrade        AlertKind = "upgrade"         // a new version failed its trial and the one before runs again; since when in Unix milliseconds
 	AlertExhaustion     AlertKind = "exhaustion"      // something runs out soon; the metric's id
 )
 
@@ -40,6 +41,7 @@ var AlertKinds = map[AlertKind]string{
 	AlertCertificate:    "The box's certificate ends soon.",
 	AlertBackup:         "The box has no recent backup.",
 	AlertPolicy:         "The box does not follow the desired policy.",
+	AlertUpgrade:        "A new version failed on the box, and the one before was put back.",
 	AlertExhaustion:     "The box runs out of something soon.",
 }
 

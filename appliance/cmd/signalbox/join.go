@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"signalbox/appliance"
 	"signalbox/appliance/api"
 	"signalbox/appliance/config"
+	"signalbox/appliance/control"
 	"signalbox/sync/upstream/identity"
 	"signalbox/sync/upstream/sealed"
 	"signalbox/sync/wire"
@@ -27,8 +29,8 @@ type joinCommand struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// Run joins from this process, whose proxy settings apply. A box that runs
-// looks for its new identity by itself.
+// Run joins from this process, whose proxy settings apply, and tells a box that
+// runs to look for its new identity.
 func (c *joinCommand) Run(p *program) error {
 	opts := identity.JoinOptions{
 		URL: c.URL, Token: c.Token, CA: c.CA, CAFile: c.CAFile, Version: p.version, Again: c.Again,
@@ -56,6 +58,7 @@ func (c *joinCommand) Run(p *program) error {
 	if err != nil {
 		fmt.Fprintf(p.stderr, "signalbox: the box has joined, and has no recovery code: %v\n", err)
 	}
+	c.tell(p, opts.Dir)
 	if err := c.print(p, joined, code); err != nil {
 		return err
 	}
@@ -65,6 +68,18 @@ func (c *joinCommand) Run(p *program) error {
 		fmt.Fprintf(p.stderr, "signalbox: the box has joined, and does not reach the cloud yet: %v\n", err)
 	}
 	return nil
+}
+
+// tell has a box that runs use its new identity at once; one that cannot be told
+// finds it within a minute.
+func (c *joinCommand) tell(p *program, dir string) {
+	box, err := dialBox(p.ctx, dir)
+	if err == nil {
+		err = errors.Join(box.call(p.ctx, http.MethodPost, appliance.JoinedPath, nil, nil), box.close())
+	}
+	if err != nil && !errors.Is(err, control.ErrStopped) {
+		fmt.Fprintf(p.stderr, "signalbox: the box that runs could not be told, and takes up to %v to notice: %v\n", identity.LookEvery, err)
+	}
 }
 
 // self is the box's id and, at level named alone, the name of its place. A box

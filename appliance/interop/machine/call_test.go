@@ -19,9 +19,6 @@ import (
 	"signalbox/turn/turntest"
 )
 
-// patience is for one answer on two busy cores.
-const patience = 15 * time.Second
-
 // trusting is for clients that have installed the box's root, as devices do.
 func (m *machine) trusting() *tls.Config {
 	m.t.Helper()

@@ -7,6 +7,7 @@ package machine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,97 +16,60 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"signalbox/packaging/release/releasetest"
 )
 
-// The versions that are installed one after the other. They are equally long,
-// so that one program can be made into the next by its name alone.
+// The versions that are installed one after the other.
 const (
-	firstVersion  = "7.31.4101"
-	nextVersion   = "7.31.4102"
-	brokenVersion = "7.31.4103"
+	firstVersion  = releasetest.Version
+	nextVersion   = releasetest.Next
+	brokenVersion = releasetest.Broken
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// run runs a command on this machine.
-func run(t *testing.T, dir, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-// packages builds the deb of the first version as a release does, and makes of
-// it one of a program that calls itself the next version, and one whose program
-// ends at once.
+// packages are the deb of the first version as a release has it, that of a
+// program that calls itself the next version, and one whose program takes the
+// state over, in a form that no version before it reads, and ends.
 func packages(t *testing.T) (dir string) {
 	t.Helper()
-	root, err := filepath.Abs("../../..")
+	dir = t.TempDir()
+	set, err := releasetest.Make(t.Context(), "../../..", t.TempDir())
+	if errors.Is(err, releasetest.ErrOffline) || errors.Is(err, releasetest.ErrNoXZ) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dir = os.Getenv("MACHINE_DEBS"); dir != "" { // from an earlier run, to try a test again
-		if _, err := os.Stat(filepath.Join(dir, deb(brokenVersion))); err == nil {
-			return dir
-		}
-	} else {
-		dir = t.TempDir()
+	first, err := set.File(".deb")
+	if err == nil {
+		err = exec.CommandContext(t.Context(), "cp", first, filepath.Join(dir, deb(firstVersion))).Run()
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "run", "./packaging/release", "build", "-arch", "amd64", "-formats", "deb", "-out", filepath.Join(dir, "release"))
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "VERSION="+firstVersion)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the package: %v\n%s", err, out)
+	if err == nil {
+		err = set.Remake(dir, filepath.Join(dir, deb(nextVersion)), nextVersion, nil)
 	}
-	run(t, dir, "mv", "release/signalbox_"+firstVersion+"_amd64.deb", deb(firstVersion))
-	remake(t, dir, nextVersion, func(program []byte) []byte {
-		renamed := strings.ReplaceAll(string(program), firstVersion, nextVersion)
-		if renamed == string(program) {
-			t.Fatalf("the program does not hold its version %s", firstVersion)
-		}
-		return []byte(renamed)
-	})
-	remake(t, dir, brokenVersion, func([]byte) []byte { return []byte("#!/bin/sh\necho this build is broken >&2\nexit 1\n") })
+	if err == nil {
+		err = set.Remake(dir, filepath.Join(dir, deb(brokenVersion)), brokenVersion, func([]byte) ([]byte, error) {
+			return []byte("#!/bin/sh\necho this build is broken >&2\nexec /debs/newer " + dataDir + " " + brokenVersion + "\n"), nil
+		})
+	}
+	if err == nil {
+		build := exec.CommandContext(t.Context(), "go", "build", "-tags", "interop", "-o", filepath.Join(dir, "newer"), "./newer")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		_, err = output(t.Context(), build)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
 func deb(version string) string { return "signalbox_" + version + ".deb" }
 
-// remake takes the first package apart and puts it together with another program.
-func remake(t *testing.T, dir, version string, change func([]byte) []byte) {
-	t.Helper()
-	tree := filepath.Join(t.TempDir(), "tree")
-	run(t, dir, "dpkg-deb", "-R", deb(firstVersion), tree)
-	program := filepath.Join(tree, "usr/bin/signalbox")
-	content, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	control := filepath.Join(tree, "DEBIAN/control")
-	text, err := os.ReadFile(control)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, text := range map[string][]byte{
-		program: change(content), control: []byte(strings.Replace(string(text), "Version: "+firstVersion, "Version: "+version, 1)),
-	} {
-		if err := os.WriteFile(path, text, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(t, dir, "dpkg-deb", "-Znone", "-b", tree, deb(version))
-}
-
 // need skips the test where a program is missing.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
-	if os.Getenv("MACHINE") == "" {
-		t.Skip("a machine is booted by `make test-machine`, which takes four minutes")
-	}
 	if os.Geteuid() != 0 {
 		t.Skip("booting a machine needs root; run this test as root")
 	}

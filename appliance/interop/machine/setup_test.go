@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"signalbox/internal/netlab"
 )
@@ -44,8 +43,13 @@ func testSetup(t *testing.T, m *machine, _ *netlab.Host) {
 	if got := m.sh("cat /media/stick/signalbox-provision.result.txt"); !strings.Contains(got, "line 2: admin.lnik is unknown") {
 		t.Errorf("the result of a mistake is:\n%s", got)
 	}
-	m.write("/media/stick/signalbox-provision.toml", provisionFile)
+	m.write("/media/stick/signalbox-provision.toml", provisionFile+m.invitation("press-shop"))
 	m.sh("systemctl start signalbox-provision")
+	m.connected()
+	m.await("the cloud to know the box", func() bool {
+		out, err := m.try("signalbox cloud site list")
+		return err == nil && regexp.MustCompile(`(?m)^press-shop +(green|amber|yellow) +1 `).MatchString(out)
+	})
 	result := m.sh("cat /media/stick/signalbox-provision.result.txt")
 	if !regexp.MustCompile(`https://10\.77\.0\.1/#setup=\S+`).MatchString(result) || !strings.Contains(result, "https://signalbox.local/#") {
 		t.Errorf("the result is:\n%s", result)
@@ -62,7 +66,7 @@ func testSetup(t *testing.T, m *machine, _ *netlab.Host) {
 	// Now somebody administers it, and the console has no more to say.
 	m.sh("curl -fsS -X POST -H 'Content-Type: application/json' -d '{\"code\":\"" + m.setupCode() + "\"}' http://localhost/v1/setup")
 	m.sh("systemctl restart signalbox")
-	m.active(10 * time.Second)
+	m.active()
 	if shown := m.sh("script -qc 'agetty --show-issue' /dev/null </dev/null"); strings.Contains(shown, "setup") {
 		t.Errorf("with an administrator the console shows:\n%s", shown)
 	}
@@ -74,5 +78,5 @@ func testSetup(t *testing.T, m *machine, _ *netlab.Host) {
 		t.Errorf("the result on a box that is set up is:\n%s", got)
 	}
 	m.sh("umount /media/stick; systemctl reset-failed; : >/etc/signalbox/signalbox.toml; systemctl restart signalbox")
-	m.active(10 * time.Second)
+	m.active()
 }

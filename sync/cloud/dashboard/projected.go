@@ -90,6 +90,8 @@ func alertText(kind wire.AlertKind, value int64) string {
 		return fmt.Sprintf("%s %d.", text, value)
 	case wire.AlertRelayBandwidth:
 		return text + " " + bitsText(value) + "."
+	case wire.AlertUpgrade:
+		return text + " At " + stampOf(value).Format("2006-01-02 15:04 UTC") + "."
 	case wire.AlertPolicy:
 		return fmt.Sprintf("%s Revision %d.", text, value)
 	case wire.AlertExhaustion:

@@ -18,9 +18,10 @@ import (
 // ErrNone is returned by Open when the box has not joined a site.
 var ErrNone = errors.New("the box has not joined a site")
 
-// LookEvery is how often a running box looks whether it has joined, or joined
-// elsewhere.
-const LookEvery = 2 * time.Second
+// LookEvery is how often a running box looks by itself whether it has joined.
+// Whoever has it join tells it so (upstream.Agent.Look); this is for a box that
+// could not be told.
+const LookEvery = time.Minute
 
 // shortFor is how long after its last success a proof by POST may leave out the
 // certificate: the cloud node still has it.
