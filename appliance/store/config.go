@@ -19,15 +19,19 @@ type Config struct {
 	// A backup is made only when something has changed since the last one.
 	BackupEvery time.Duration `toml:"backup_every"`
 	// BackupKeep is how many scheduled backups are kept; 3 by default. One
-	// more is kept from before the last upgrade of the file.
+	// more is kept from before the last upgrade of the file, and one from
+	// before that while it may be needed.
 	BackupKeep int `toml:"backup_keep"`
 	// LockTimeout is how long Open waits for another process to let go of
 	// the folder; 2 s by default.
 	LockTimeout time.Duration `toml:"-"`
 	// Program is the version of the program. When it is another than the one
 	// that had the file before, Open copies the file first. Empty: unknown.
-	Program string       `toml:"-"`
-	Logger  *slog.Logger `toml:"-"`
+	Program string `toml:"-"`
+	// Previous is the version of the program that may have to come back, or has:
+	// the newest copy of what that one wrote is kept. Empty: none.
+	Previous string       `toml:"-"`
+	Logger   *slog.Logger `toml:"-"`
 }
 
 const (
