@@ -34,18 +34,25 @@ func (a *Appliance) openStore() (err error) {
 }
 
 func (a *Appliance) openBeforeUpgrade(tooNew error) error {
-	backup, err := store.BeforeUpgrade(a.cfg.Data)
-	if err != nil || backup == "" {
+	copies, err := store.BeforeUpgrade(a.cfg.Data, a.cfg.Version)
+	if err != nil {
 		return errors.Join(tooNew, err)
 	}
-	if err := store.Restore(a.cfg.Data, backup); err != nil {
-		return errors.Join(tooNew, err)
+	err = tooNew
+	for _, backup := range copies {
+		if err = store.Restore(a.cfg.Data, backup); errors.Is(err, store.ErrTooNew) || errors.Is(err, store.ErrDamaged) {
+			continue
+		}
+		if err != nil {
+			return errors.Join(tooNew, err)
+		}
+		if a.store, err = store.Open(a.cfg.Store); err != nil {
+			return err
+		}
+		a.verdict.Reason += fmt.Sprintf("; its database was of no use to this version, which goes on with the copy from before the upgrade, %s", backup)
+		return nil
 	}
-	if a.store, err = store.Open(a.cfg.Store); err != nil {
-		return err
-	}
-	a.verdict.Reason += fmt.Sprintf("; its database was of no use to this version, which goes on with the copy from before the upgrade, %s", backup)
-	return nil
+	return err
 }
 
 // MemoryDir is the folder below the service's own in memory for the state of a
@@ -70,15 +77,18 @@ func (a *Appliance) openInMemory(readOnly error) error {
 }
 
 // readVerdict notes an upgrade that was taken back, while the program it went
-// back to is still the one that runs.
+// back to is the one that runs, and which version's state may be needed again.
 func (a *Appliance) readVerdict(layout upgrade.Layout) {
+	if trial, err := layout.ReadTrial(); err == nil {
+		a.cfg.Store.Previous = trial.From
+	}
 	v, err := layout.ReadVerdict()
 	switch {
 	case errors.Is(err, upgrade.ErrNone):
 	case err != nil:
 		a.log.Warn("how the last upgrade went is not known", "component", "upgrade", "err", err)
-	case !v.Good && v.To != a.cfg.Version:
-		a.verdict = v
+	case !v.Good && v.From == a.cfg.Version:
+		a.verdict, a.cfg.Store.Previous = v, v.From
 		a.log.Error("the last upgrade was taken back", "component", "upgrade", "reason", v.String())
 	}
 }

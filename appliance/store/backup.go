@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,9 +26,11 @@ const (
 	backupMargin = 16 << 20
 
 	// In the name of a backup made before an upgrade: of the schema, or of the
-	// program alone.
+	// program alone, and before that the version that wrote it.
 	upgradeNote = "schema"
 	programNote = "program"
+	byMark      = "v"
+	maxVersion  = 64 // bytes of a version in a name
 )
 
 // Backup writes a consistent copy of the running store to path, replacing a
@@ -195,33 +196,74 @@ func (s *Store) backupNumbered(ctx context.Context) (string, error) {
 	return path, prune(dir, s.cfg.BackupKeep, func(f numbered) bool { return f.note == "" })
 }
 
-// keepBeforeUpgrade keeps one copy of the file as the old program left it. A box
-// without the space for it goes on.
+// keepBeforeUpgrade keeps one copy of the file as the old program left it, and the
+// one of the program that may have to come back. A box without the space for it
+// goes on.
 func (l *ladder) keepBeforeUpgrade(db *database, note string) {
+	last, _ := lastProgram(db) // "" where it is not noted
+	if by := safeVersion(last); by != "" {
+		note = byMark + by + "-" + note
+	}
 	path, err := nextNumbered(l.backups(), note)
 	if err == nil {
 		err = l.copyTo(context.Background(), db, path)
 	}
 	if err == nil {
-		err = prune(l.backups(), 1, beforeUpgrade)
+		err = l.pruneBeforeUpgrade()
 	}
 	if err != nil {
 		l.log.Warn("no backup before the upgrade", "err", err)
 	}
 }
 
+// pruneBeforeUpgrade leaves the newest copy, and the newest that the program to go
+// back to has written: after 1.0, 2.0 and 1.0 again the newest is 2.0's.
+func (l *ladder) pruneBeforeUpgrade() error {
+	needed, own := safeVersion(l.cfg.Previous), false
+	return prune(l.backups(), 1, func(f numbered) bool {
+		if !own && needed != "" && beforeUpgrade(f) && f.by == needed {
+			own = true
+			return false
+		}
+		return beforeUpgrade(f)
+	})
+}
+
+// safeVersion is a version as it stands in a file's name.
+func safeVersion(version string) string {
+	safe := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(".+~-", r) || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, version)
+	return safe[:min(len(safe), maxVersion)]
+}
+
 func beforeUpgrade(f numbered) bool {
 	return strings.HasPrefix(f.note, upgradeNote) || f.note == programNote
 }
 
-// BeforeUpgrade is the copy of the file in dir from before the last upgrade, ""
-// when there is none.
-func BeforeUpgrade(dir string) (string, error) {
+// BeforeUpgrade are the copies of the file in dir from before an upgrade, those
+// that the program of the given version has written before the others, each
+// newest first.
+func BeforeUpgrade(dir, version string) ([]string, error) {
 	files, err := listNumbered(filepath.Join(dir, backupDir))
-	if i := slices.IndexFunc(files, beforeUpgrade); err == nil && i >= 0 {
-		return files[i].path, nil
+	if err != nil {
+		return nil, err
 	}
-	return "", err
+	version = safeVersion(version)
+	var own, others []string
+	for _, f := range files {
+		switch {
+		case !beforeUpgrade(f):
+		case f.by == version:
+			own = append(own, f.path)
+		default:
+			others = append(others, f.path)
+		}
+	}
+	return append(own, others...), nil
 }
 
 func fileSize(path string) int64 {

@@ -19,7 +19,8 @@ type Config struct {
 	// A backup is made only when something has changed since the last one.
 	BackupEvery time.Duration `toml:"backup_every"`
 	// BackupKeep is how many scheduled backups are kept; 3 by default. One
-	// more is kept from before the last upgrade of the file.
+	// more is kept from before the last upgrade of the file, and one from
+	// before that while it may be needed.
 	BackupKeep int `toml:"backup_keep"`
 	// LockTimeout is how long Open waits for another process to let go of
 	// the folder; 2 s by default.
@@ -33,7 +34,10 @@ type Config struct {
 	// nil: there is nowhere to ask.
 	Fetch func() (path string, made time.Time, err error) `toml:"-"`
 	// BackedUp is told of each backup that Run or BackupNow has made; nil: nobody.
-	BackedUp func()       `toml:"-"`
+	BackedUp func() `toml:"-"`
+	// Previous is the version of the program that may have to come back, or has:
+	// the newest copy of what that one wrote is kept. Empty: none.
+	Previous string       `toml:"-"`
 	Logger   *slog.Logger `toml:"-"`
 }
 

@@ -25,12 +25,13 @@ type numbered struct {
 	path   string
 	number int
 	at     time.Time
+	by     string // "" or the version of the program that wrote it, see safeVersion
 	note   string // "" or why the file was made, such as "schema1"
 }
 
 const stampLayout = "20060102T150405Z"
 
-var numberedName = regexp.MustCompile(`^signalbox-(\d{6,9})-(\d{8}T\d{6}Z)(?:-([a-z0-9]+))?\.db$`)
+var numberedName = regexp.MustCompile(`^signalbox-(\d{6,9})-(\d{8}T\d{6}Z)(?:(?:-v([A-Za-z0-9.+~_-]+))?-([a-z0-9]+))?\.db$`)
 
 // listNumbered returns the numbered files of dir, newest first. A missing
 // folder is an empty one.
@@ -53,7 +54,7 @@ func listNumbered(dir string) ([]numbered, error) {
 			continue // digits that are no date: not ours
 		}
 		number, _ := strconv.Atoi(m[1]) // at most nine digits
-		files = append(files, numbered{path: filepath.Join(dir, e.Name()), number: number, at: at, note: m[3]})
+		files = append(files, numbered{path: filepath.Join(dir, e.Name()), number: number, at: at, by: m[3], note: m[4]})
 	}
 	slices.SortFunc(files, func(a, b numbered) int { return cmp.Compare(b.number, a.number) })
 	return files, nil

@@ -10,61 +10,95 @@ import (
 	"time"
 )
 
+// Before is what is known about the box just before its program is replaced.
+type Before struct {
+	Version string // of the installed program
+	Cloud   bool   // it is connected to its cloud
+	// Judged says that the service runs, or will, under a manager that brings a
+	// watcher up with it. Without one nobody ends a trial, so there is none.
+	Judged bool
+}
+
 // Keep copies the installed program away and begins a trial of what is about to
-// be installed. version is that of the installed program, cloud tells whether it
-// is connected to its cloud. While a trial is going on already, the program that
-// is kept stays: the installed one has not proven itself. kept is false then.
-func (l Layout) Keep(version string, cloud bool) (kept bool, err error) {
-	if _, err := l.ReadTrial(); err == nil && l.isNew() {
-		return false, nil
-	}
-	if err := copyProgram(l.Program, l.Previous); err != nil {
-		return false, fmt.Errorf("keep the installed program: %w", err)
-	}
-	if err := l.write(trialName, Trial{From: version, Began: time.Now().UTC(), Cloud: cloud}); err != nil {
-		return false, fmt.Errorf("note the upgrade: %w", err)
-	}
-	return true, nil
+// be installed. While a trial is going on already, the program that is kept stays,
+// as the installed one has not proven itself, and the trial begins anew; kept is
+// false then.
+func (l Layout) Keep(b Before) (kept bool, err error) {
+	err = l.locked(func() error {
+		l.sweep()
+		trial := Trial{From: b.Version, Began: time.Now().UTC(), Cloud: b.Cloud, Boot: l.boot()}
+		if last, err := l.ReadTrial(); err == nil && b.Judged && l.hasPrevious() && l.isNew() {
+			trial.From, trial.Cloud = last.From, last.Cloud || b.Cloud
+			return l.write(trialName, trial)
+		}
+		kept = true
+		if l.isNew() {
+			if err := place(l.Program, l.Previous); err != nil {
+				return fmt.Errorf("keep the installed program: %w", err)
+			}
+		}
+		if !b.Judged {
+			return l.remove(trialName)
+		}
+		return l.write(trialName, trial)
+	})
+	return kept && err == nil, err
 }
 
-// RollbackNow puts the kept program in place of the installed one and starts the
-// service again.
-func (l Layout) RollbackNow(ctx context.Context, m Manager, to func(context.Context) string, reason string) (Verdict, error) {
-	v := Verdict{To: to(ctx), Reason: reason, From: "the version before"}
-	if trial, err := l.ReadTrial(); err == nil {
-		v.From = trial.From
-	} else if last, err := l.ReadVerdict(); err == nil && last.Good {
-		v.From = last.From
-	}
-	if !l.isNew() {
-		return v, errors.New("the installed program is the one to go back to")
-	}
-	return v, l.takeBack(ctx, m, &v)
+// RollbackNow puts the kept program in place of the installed one and has m start
+// the service again; where m is nil, that is left to the caller. version asks a
+// program what it is. A watcher that is at work finds its trial ended.
+func (l Layout) RollbackNow(ctx context.Context, m Manager, version func(ctx context.Context, program string) string, reason string) (v Verdict, err error) {
+	err = l.locked(func() error {
+		if !l.hasPrevious() {
+			return fmt.Errorf("there is no earlier program to go back to at %s", l.Previous)
+		}
+		trial, err := l.ReadTrial()
+		if err == nil && trial.Failed != nil { // begun before, and cut short
+			v = *trial.Failed
+			return l.takeBack(ctx, m, trial, v)
+		}
+		if !l.isNew() {
+			return errors.New("the installed program is the one to go back to")
+		}
+		v = Verdict{From: version(ctx, l.Previous), To: version(ctx, l.Program), Time: time.Now().UTC(), Reason: reason}
+		if v.From == Unknown && trial.From != "" {
+			v.From = trial.From
+		}
+		return l.takeBack(ctx, m, trial, v)
+	})
+	return v, err
 }
 
-// takeBack touches the service last: where the program cannot be replaced, one
-// that limps is better than none. The service reads the verdict when it starts.
-func (l Layout) takeBack(ctx context.Context, m Manager, v *Verdict) error {
-	if err := l.Rollback(); err != nil {
+// takeBack goes back to the kept program, by the steps that the package describes.
+// Each may be done again. It touches the service only after the program: where
+// that cannot be replaced, one that limps is better than none.
+func (l Layout) takeBack(ctx context.Context, m Manager, trial Trial, v Verdict) error {
+	if trial.Failed == nil {
+		trial.Failed = &v
+		if err := l.write(trialName, trial); err != nil && !isFull(err) { // room comes with the next step
+			return fmt.Errorf("note that the program is taken back: %w", err)
+		}
+	}
+	if l.isNew() {
+		if err := place(l.Previous, l.Program); err != nil {
+			return fmt.Errorf("put %s back: %w; is %s writable?", l.Previous, err, l.Program)
+		}
+	}
+	if m == nil {
+		return errors.Join(l.write(verdictName, trial.Failed), l.remove(trialName))
+	}
+	err := m.Stop(ctx, l.Unit)
+	// The service reads the verdict when it starts; it starts without one as well.
+	if err := errors.Join(err, l.write(verdictName, trial.Failed), m.Start(ctx, l.Unit)); err != nil {
 		return err
 	}
-	v.Time = time.Now().UTC()
-	if err := errors.Join(l.write(verdictName, v), l.remove(trialName)); err != nil {
-		return err
-	}
-	return errors.Join(m.Stop(ctx, l.Unit), m.Start(ctx, l.Unit))
+	return l.remove(trialName)
 }
 
-// Rollback puts the kept program in place of the installed one. A service that
-// runs goes on with what it was started from.
-func (l Layout) Rollback() error {
-	if _, err := os.Stat(l.Previous); err != nil {
-		return fmt.Errorf("there is no earlier program to go back to: %w", err)
-	}
-	if err := copyProgram(l.Previous, l.Program); err != nil {
-		return fmt.Errorf("put %s back: %w; is %s writable?", l.Previous, err, l.Program)
-	}
-	return nil
+func (l Layout) hasPrevious() bool {
+	info, err := os.Stat(l.Previous)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // isNew reports whether the installed program is another than the one that is

@@ -2,16 +2,33 @@
 // takes it back when the new one fails. Keep runs before a package replaces the
 // program; Watch runs beside the new one, in a process of the old program, so
 // that the judge is one that is known to work.
+//
+// The trial's record is the state, and each step replaces or removes one file
+// whole, so a power cut between any two leaves a state that Watch goes on from:
+//
+//	no trial   no record. Keep copies the program, then writes the record: on trial.
+//	on trial   Keep writes the record again, and the trial begins anew, as it does
+//	           when another program is found installed. A program that is no other
+//	           than the one kept, for as long as it would have to be well, ends it
+//	           without a verdict. One that passes gets its verdict written, then the
+//	           record is removed: no trial. One that fails has that noted in the
+//	           record: failed.
+//	failed     The kept program is put in place, the service stopped, the verdict
+//	           written, the service started, and the record removed: no trial.
+//	           Whoever finds this state does it all, also what is done already.
+//
+// Whoever changes the state holds the lock of Dir, and a verdict is given on the
+// record and the program that it was found for or not at all.
 package upgrade
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -22,13 +39,14 @@ type Layout struct {
 	Previous string // the copy of the one before
 	Dir      string // of the two records
 	Unit     string // the service that runs Program
+	BootID   string // a file that holds another text after each boot
 }
 
 // Installed is the layout of the packages.
 func Installed() Layout {
 	return Layout{
 		Program: "/usr/bin/signalbox", Previous: "/usr/lib/signalbox/previous/signalbox",
-		Dir: "/var/lib/signalbox-system", Unit: "signalbox.service",
+		Dir: "/var/lib/signalbox-system", Unit: "signalbox.service", BootID: "/proc/sys/kernel/random/boot_id",
 	}
 }
 
@@ -39,8 +57,20 @@ type Trial struct {
 	Began time.Time `json:"began"` // by the wall clock
 	// Cloud says that the box was connected to its cloud, which the new program
 	// then has to manage as well.
-	Cloud bool `json:"cloud"`
+	Cloud bool   `json:"cloud"`
+	Boot  string `json:"boot,omitempty"`  // the boot that it was last seen in
+	Boots int    `json:"boots,omitempty"` // how often the machine was started since
+	// Failed is set once the program is to be taken back.
+	Failed *Verdict `json:"failed,omitempty"`
 }
+
+// same reports whether the record is of the same trial, in the same state.
+func (t Trial) same(o Trial) bool {
+	return t.From == o.From && t.Began.Equal(o.Began) && (t.Failed == nil) == (o.Failed == nil)
+}
+
+// Unknown stands for the version of a program that does not tell it.
+const Unknown = "unknown"
 
 // Verdict is how the last trial ended.
 type Verdict struct {
@@ -110,43 +140,32 @@ func (l Layout) remove(name string) error {
 	return syncDir(l.Dir)
 }
 
-// copyProgram puts a copy of the program at from into to, in one step: whoever
-// runs to meanwhile goes on with what it was.
-func copyProgram(from, to string) error {
-	src, err := os.Open(from)
+// boot names the running boot, "" where that cannot be known.
+func (l Layout) boot() string {
+	text, err := os.ReadFile(l.BootID)
 	if err != nil {
-		return err
+		return ""
 	}
-	defer src.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return replace(to, 0o755, func(f *os.File) error {
-		_, err := io.Copy(f, src)
-		return err
+	return strings.TrimSpace(string(text))
+}
+
+// begin reads the record, and counts the boots in it.
+func (l Layout) begin() (t Trial, err error) {
+	err = l.locked(func() error {
+		l.sweep()
+		if t, err = l.ReadTrial(); err != nil || t.Failed != nil {
+			return err
+		}
+		boot := l.boot()
+		if boot == t.Boot || boot == "" {
+			return nil
+		}
+		t.Boot = boot
+		t.Boots++
+		if err := l.write(trialName, t); err != nil && !isFull(err) {
+			return err
+		}
+		return nil
 	})
-}
-
-// replace writes a file so that a power cut leaves the old one or the new one.
-func replace(path string, mode fs.FileMode, fill func(*os.File) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(fill(f), f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return t, err
 }

@@ -19,8 +19,8 @@ const systemctlTimeout = 60 * time.Second
 
 // State asks for the unit's properties.
 func (Systemctl) State(ctx context.Context, unit string) (State, error) {
-	out, err := systemctl(ctx, "show", unit, "--timestamp=us", "--property="+
-		"ActiveState,MainPID,NRestarts,WatchdogUSec,WatchdogTimestampMonotonic,Result,ExecMainStatus")
+	out, err := systemctl(ctx, "show", unit, "--property="+
+		"ActiveState,Job,MainPID,NRestarts,WatchdogUSec,WatchdogTimestampMonotonic,Result,ExecMainStatus")
 	if err != nil {
 		return State{}, err
 	}
@@ -30,9 +30,12 @@ func (Systemctl) State(ctx context.Context, unit string) (State, error) {
 			props[key] = value
 		}
 	}
+	down := props["ActiveState"] == "inactive"
+	job := props["Job"] != "" && props["Job"] != "0"
 	s := State{
 		Active:  props["ActiveState"] == "active" || props["ActiveState"] == "reloading",
-		Stopped: props["ActiveState"] == "inactive" && props["Result"] == "success",
+		Stopped: down && !job && props["Result"] == "success",
+		Queued:  down && job,
 		Result:  props["Result"] + ", status " + props["ExecMainStatus"],
 	}
 	s.PID, _ = strconv.Atoi(props["MainPID"]) // 0 while there is none
@@ -46,6 +49,22 @@ func (Systemctl) State(ctx context.Context, unit string) (State, error) {
 		s.Fed = time.Duration(now.Nano()) - time.Duration(fed)*time.Microsecond
 	}
 	return s, nil
+}
+
+// Judged reports whether a trial of the unit's program would be judged: systemd
+// runs the machine, and the unit runs or starts with it. An error says no.
+func (Systemctl) Judged(ctx context.Context, unit string) bool {
+	out, err := systemctl(ctx, "show", unit, "--property=ActiveState,UnitFileState")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(out) {
+		switch strings.TrimSpace(line) {
+		case "ActiveState=active", "ActiveState=reloading", "ActiveState=activating", "UnitFileState=enabled", "UnitFileState=enabled-runtime":
+			return true
+		}
+	}
+	return false
 }
 
 // span reads a time span as systemctl shows it, "1min 30s"; 0 for none.

@@ -70,7 +70,10 @@ func (c *upgradeStatus) Run(p *program) error {
 type upgradeKeep struct{ boxFlags }
 
 func (c *upgradeKeep) Run(p *program) error {
-	kept, err := upgrade.Installed().Keep(p.version, c.upstream(p))
+	layout := upgrade.Installed()
+	kept, err := layout.Keep(upgrade.Before{
+		Version: p.version, Cloud: c.upstream(p), Judged: upgrade.Systemctl{}.Judged(p.ctx, layout.Unit),
+	})
 	if err == nil && !kept {
 		fmt.Fprintln(p.stderr, "signalbox: the installed program is on trial itself; the one before it stays the one to go back to")
 	}
@@ -106,8 +109,8 @@ type upgradeWatch struct {
 
 func (c *upgradeWatch) Run(p *program) error {
 	w := upgrade.Watcher{
-		Layout: upgrade.Installed(), Manager: upgrade.Systemctl{}, To: installedVersion,
-		Health: func(ctx context.Context, cloud bool) error { return c.health(ctx, p, cloud) },
+		Layout: upgrade.Installed(), Manager: upgrade.Systemctl{}, Version: versionOf,
+		Health: func(ctx context.Context, cloud bool) (string, error) { return c.health(ctx, p, cloud) },
 		Hold:   c.Hold, Patience: c.Patience, Deaths: c.Deaths, Every: 2 * time.Second,
 		Logger: config.Log{Format: config.FormatText}.Logger(p.stderr),
 	}
@@ -124,30 +127,30 @@ func (c *upgradeWatch) Run(p *program) error {
 
 // health fails for what keeps the box from being ready, and for the link to the
 // cloud where there was one before.
-func (c *upgradeWatch) health(ctx context.Context, p *program, cloud bool) error {
+func (c *upgradeWatch) health(ctx context.Context, p *program, cloud bool) (version string, err error) {
 	s, err := c.ask(ctx, p)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !s.Ready {
-		return errors.New(strings.Join(down(s.Parts), "; "))
+		return s.Version, errors.New(strings.Join(down(s.Parts), "; "))
 	}
 	if cloud && !s.Upstream.Connected {
-		return errors.New("it does not reach the cloud, which the version before did")
+		return s.Version, errors.New("it does not reach the cloud, which the version before did")
 	}
-	return nil
+	return s.Version, nil
 }
 
-// installedVersion is what the installed program calls itself, if it runs at all.
-func installedVersion(ctx context.Context) string {
+// versionOf is what a program of ours calls itself, if it runs at all.
+func versionOf(ctx context.Context, program string) string {
 	ctx, cancel := context.WithTimeout(ctx, stateLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, upgrade.Installed().Program, "version", "--json").Output()
+	out, err := exec.CommandContext(ctx, program, "version", "--json").Output()
 	var v struct {
 		Version string `json:"version"`
 	}
 	if err != nil || json.Unmarshal(out, &v) != nil || v.Version == "" {
-		return "unknown"
+		return upgrade.Unknown
 	}
 	return v.Version
 }
@@ -155,9 +158,18 @@ func installedVersion(ctx context.Context) string {
 type upgradeRollback struct{}
 
 func (c *upgradeRollback) Run(p *program) error {
-	verdict, err := upgrade.Installed().RollbackNow(p.ctx, upgrade.Systemctl{}, installedVersion, "somebody asked for it")
-	if err == nil {
-		fmt.Fprintln(p.stderr, verdict)
+	layout := upgrade.Installed()
+	var m upgrade.Manager
+	if (upgrade.Systemctl{}).Judged(p.ctx, layout.Unit) {
+		m = upgrade.Systemctl{}
 	}
-	return err
+	verdict, err := layout.RollbackNow(p.ctx, m, versionOf, "somebody asked for it")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stderr, verdict)
+	if m == nil {
+		fmt.Fprintf(p.stderr, "signalbox: %s is not in use here; restart what runs the program\n", layout.Unit)
+	}
+	return nil
 }
