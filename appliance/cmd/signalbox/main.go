@@ -39,6 +39,7 @@ type commands struct {
 	Restore   restoreCommand   `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
 	Upgrade   upgradeCommands  `cmd:"" help:"See how an upgrade went, or go back to the version before."`
 	Provision provisionCommand `cmd:"" help:"Set a new box up from a file on the boot partition or a mounted medium."`
+	Console   consoleCommand   `cmd:"" hidden:"" help:"Show on the machine's console how to set the box up, as its units do."`
 	Trust     trustCommand     `cmd:"" help:"Print the certificate of the box's own authority."`
 	Bench     benchCommand     `cmd:"" help:"Load a box with messages and measure how it does."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
