@@ -70,7 +70,7 @@ func TestJoin(t *testing.T) {
 	}
 	command := append(strings.Fields(authority.JoinCommand(url, token))[1:], "--data", dir, "--config", "/dev/null")
 	var stdout, stderr bytes.Buffer
-	p := &program{context.Background(), &stdout, &stderr, nil, "1.2.3"}
+	p := &program{ctx: context.Background(), stdout: &stdout, stderr: &stderr, version: "1.2.3"}
 	// As a provisioning file joins: arguments are in view of everybody.
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {

@@ -51,11 +51,16 @@ type program struct {
 	stdout, stderr io.Writer
 	environ        []string
 	version        string
+	hup            chan os.Signal // SIGHUP for one that serves; nil where it ends the process
 }
 
 func main() {
 	ctx, stop := untilSignal()
-	code := run(&program{ctx, os.Stdout, os.Stderr, os.Environ(), buildVersion()}, os.Args[1:])
+	p := &program{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), version: buildVersion()}
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "cloud") { // before anything else takes time
+		p.hup = holdHangup()
+	}
+	code := run(p, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
