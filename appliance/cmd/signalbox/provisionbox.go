@@ -37,13 +37,7 @@ func (b installedBox) join(ctx context.Context, how provision.Join) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"join", how.URL, "--token-file", "/dev/stdin", "--ca", how.CA}
-	if b.Config != "" {
-		args = append(args, "--config", b.Config)
-	}
-	if b.Data != nil {
-		args = append(args, "--data", *b.Data)
-	}
+	args := b.arguments("join", how.URL, "--token-file", "/dev/stdin", "--ca", how.CA)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin = strings.NewReader(how.Token)
 	out, err := cmd.CombinedOutput()
