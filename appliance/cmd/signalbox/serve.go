@@ -36,7 +36,9 @@ func (c *serveCommand) Run(p *program) error {
 	if cfg.HTTP.Handed, err = systemd.Listeners(p.getenv); err != nil {
 		return err
 	}
+	done := takeTime(p, askForTime)
 	box, err := appliance.New(cfg)
+	done()
 	if err != nil {
 		return err
 	}

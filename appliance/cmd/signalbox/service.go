@@ -67,6 +67,41 @@ func holdHangup() chan os.Signal {
 	return hup
 }
 
+// A start that mends or copies a large database asks for more time again and
+// again, long before TimeoutStartSec; one that hangs is not waited for for ever.
+const (
+	askForTime = 30 * time.Second
+	moreTime   = 3 * time.Minute
+	mostTime   = time.Hour
+)
+
+// takeTime asks for more time until done is called, which waits for that.
+func takeTime(p *program, every time.Duration) (done func()) {
+	n := systemd.NewNotifier(p.getenv)
+	if !n.Present() {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, mostTime)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				_ = n.ExtendStart(moreTime) // what the manager does not hear it is asked again
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 // getenv looks into the environment that the program was given.
 func (p *program) getenv(name string) string {
 	for _, entry := range p.environ {
