@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,13 +15,19 @@ import (
 // lastGood is the copy of the configuration file that a service came up with
 // last, in its own folder. A file that a power cut has emptied, or that somebody
 // has broken, is no reason for a box that nobody looks after to stay down, or to
-// serve as if nothing had been configured.
+// serve as if nothing had been configured. A file that was emptied while the
+// service had already run with what was in it is another matter: somebody did
+// that, and it is in force from the next restart.
 type lastGood struct {
 	file, copy string // "" where there is none
+	seen       string // a file that lasts until the service is stopped, as long as file was good and said something
 	text       []byte // of file, as it was read for this start
 }
 
-const lastGoodName = "last-good.toml"
+const (
+	lastGoodName = "last-good.toml"
+	seenName     = "configured"
+)
 
 // newLastGood is empty but for a service, which is told its folder
 // (systemd.exec(5)): who starts a box by hand wants to hear of the mistake.
@@ -31,6 +38,9 @@ func newLastGood(p *program, from config.Sources) (g lastGood) {
 		return g
 	}
 	g.file, g.copy = file, filepath.Join(folder, lastGoodName)
+	if runtime := p.getenv("RUNTIME_DIRECTORY"); runtime != "" {
+		g.seen = filepath.Join(runtime, seenName)
+	}
 	g.text, _ = os.ReadFile(file) // Load says why it cannot be read
 	return g
 }
@@ -39,12 +49,11 @@ func newLastGood(p *program, from config.Sources) (g lastGood) {
 // used in its place, for the status.
 func (g lastGood) load(from config.Sources) (loaded *config.Loaded, fault, err error) {
 	loaded, err = config.Load(from)
-	old, noCopy := os.ReadFile(g.copy)
-	if g.copy == "" || noCopy != nil {
+	if _, noCopy := os.Stat(g.copy); g.copy == "" || noCopy != nil {
 		return loaded, nil, err
 	}
 	fault = err
-	if fault == nil && len(g.text) == 0 && len(bytes.TrimSpace(old)) > 0 {
+	if fault == nil && len(g.text) == 0 && !g.emptied() {
 		fault = fmt.Errorf("%s is empty, as a power cut may leave it; write it again, with a comment at least", g.file)
 	}
 	if fault == nil {
@@ -59,18 +68,29 @@ func (g lastGood) load(from config.Sources) (loaded *config.Loaded, fault, err e
 	return before, fmt.Errorf("%s; the box runs with the file as it was at its last good start, %s", fault.Error(), g.copy), nil
 }
 
-// keep makes the copy, once the box serves. On a disk that cannot be written it
-// goes without.
+// emptied reports whether somebody has emptied the file while the service ran.
+func (g lastGood) emptied() bool {
+	_, err := os.Stat(g.seen)
+	return err == nil
+}
+
+// keep makes the copy, once the box serves, or removes it where there are no
+// settings any more. On a disk that cannot be written it goes without.
 func (g lastGood) keep() error {
-	if g.copy == "" || len(g.text) == 0 {
+	switch old, err := os.ReadFile(g.copy); {
+	case g.copy == "":
+		return nil
+	case len(g.text) == 0 && errors.Is(err, fs.ErrNotExist):
+		return nil
+	case len(g.text) == 0:
+		return errors.Join(os.Remove(g.copy), config.SyncDir(filepath.Dir(g.copy)))
+	case err != nil || !bytes.Equal(old, g.text):
+		if err := config.Replace(g.copy, g.text, 0o600); err != nil {
+			return err
+		}
+	}
+	if g.seen == "" {
 		return nil
 	}
-	old, err := os.ReadFile(g.copy)
-	if err == nil && bytes.Equal(old, g.text) {
-		return nil
-	}
-	if err := config.Replace(g.copy, g.text, 0o600); err != nil {
-		return errors.Join(errors.New("the configuration is not kept for a start with a broken one"), err)
-	}
-	return nil
+	return os.WriteFile(g.seen, nil, 0o600)
 }

@@ -64,7 +64,7 @@ func (c *serveCommand) Run(p *program) error {
 		return service.run(ctx, func(ctx context.Context) error {
 			if fault == nil {
 				if err := good.keep(); err != nil {
-					box.Log().Warn("a copy was not made", "component", "config", "err", err)
+					box.Log().Warn("the configuration is not kept for a start with a broken one", "component", "config", "err", err)
 				}
 			}
 			return c.announce(ctx, p, cfg, box)
