@@ -114,29 +114,31 @@ func (o *provisioning) run(ctx context.Context, medium *provision.Medium) (strin
 	} else {
 		err = o.apply(ctx, file, &record, unwritable, &said)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintf(&said, "FAILED: %v\nThe file stays where it is, with what is secret in it.\n", err)
-	} else {
+	case unwritable != nil:
+		fmt.Fprintf(&said, "done; the medium cannot be written (%v), so the file stays on it and this is in the journal alone\n", unwritable)
+	default:
 		said.WriteString("done; the file is removed, as it may hold secrets\n")
 	}
 	if unwritable != nil {
-		err = errors.Join(err, o.usedUp(record, err))
-		return said.String(), errors.Join(err, fmt.Errorf("the medium cannot be written, this is said in the journal alone: %w", unwritable))
+		if err == nil {
+			err = o.usedUp(record)
+		}
+		return said.String(), err
 	}
 	if left := medium.Leave(said.String()); left != nil { // a link that nobody has seen: the next start makes another
 		return said.String(), errors.Join(err, fmt.Errorf("write the result: %w", left))
 	}
 	if err == nil && medium.Take() != nil {
-		err = o.usedUp(record, nil)
+		err = o.usedUp(record)
 	}
 	return said.String(), err
 }
 
 // usedUp remembers a file that could not be taken away.
-func (o *provisioning) usedUp(record record, err error) error {
-	if err != nil {
-		return nil
-	}
+func (o *provisioning) usedUp(record record) error {
 	record.Done = true
 	return o.remember(record)
 }
@@ -170,7 +172,7 @@ func (o *provisioning) apply(ctx context.Context, file provision.File, record *r
 		return nil
 	}
 	if unwritable != nil {
-		return errors.New("no link is made, as it could not be written to the medium")
+		return fmt.Errorf("no link is made, as it could not be written to the medium: %w", unwritable)
 	}
 	code, err := o.box.invite(ctx, file.Admin.For)
 	if err != nil {

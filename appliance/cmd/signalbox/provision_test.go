@@ -279,7 +279,7 @@ func TestProvisionFromReadOnlyMedium(t *testing.T) {
 	remount(syscall.MS_RDONLY)
 	h.joined, h.tokens = false, nil
 	for range 2 {
-		if _, err := o.on(t.Context(), t, stick); len(h.tokens) != 1 {
+		if _, err := o.on(t.Context(), t, stick); err != nil || len(h.tokens) != 1 {
 			t.Errorf("a file that was used joins %d times, %v", len(h.tokens), err)
 		}
 	}
