@@ -49,6 +49,7 @@ type Appliance struct {
 	discovery *discovery.Responder // nil when turned off
 	api       *api.API
 	http      []*site
+	crowd     crowd // on their connections
 	control   net.Listener
 	upstream  *upstream.Agent
 	handler   http.Handler
@@ -69,7 +70,7 @@ func New(cfg config.Config) (*Appliance, error) {
 	level.Set(cfg.Log.Level)
 	a := &Appliance{
 		cfg: cfg, asked: cfg, log: cfg.Log.LoggerAt(os.Stderr, level), level: level, started: time.Now(), ready: make(chan struct{}), settled: make(chan struct{}), drain: newDrain(),
-		restart: make(chan struct{}),
+		restart: make(chan struct{}), crowd: crowd{most: crowdMost()},
 	}
 	if err := a.build(); err != nil {
 		a.Close()

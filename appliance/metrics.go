@@ -67,6 +67,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectRelay(gauge, count)
 	c.collectUpstream(gauge, count)
 	c.collectLimits(gauge)
+	c.collectCrowd(gauge, count)
 	st := c.store.Stats()
 	gauge(descStoreBytes, float64(st.FileBytes))
 	gauge(descStoreMax, float64(st.MaxBytes))

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // The limit that counts may be that of the slice around the service.
@@ -52,7 +54,7 @@ func TestDisk(t *testing.T) {
 
 // What has a limit by default says so; the relay's bandwidth has none.
 func TestLimitsOfABox(t *testing.T) {
-	families := scrapeLimits(t)
+	families := scrapeBox(t, func(c collector) prometheus.Collector { return limitsMetrics{c} })
 	value := func(name string) float64 {
 		t.Helper()
 		f := families["signalbox_"+name]

@@ -16,11 +16,22 @@ func (l limitsMetrics) Collect(out chan<- prometheus.Metric) {
 	})
 }
 
-func scrapeLimits(t *testing.T) map[string]*dto.MetricFamily {
+// crowdMetrics collects what is open, and nothing else of a box.
+type crowdMetrics struct{ collector }
+
+func (m crowdMetrics) Collect(out chan<- prometheus.Metric) {
+	m.collectCrowd(func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}, func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	})
+}
+
+func scrapeBox(t *testing.T, of func(collector) prometheus.Collector) map[string]*dto.MetricFamily {
 	t.Helper()
 	b, _ := running(t, t.TempDir())
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(limitsMetrics{collector{b}})
+	registry.MustRegister(of(collector{b}))
 	gathered, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

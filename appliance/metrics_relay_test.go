@@ -106,7 +106,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 	doc.WriteString("\n# Metrics of the link to the cloud\n\nAt `/metrics` too. All of them are there before a box has joined.\n\n")
 	table(&doc, scrapeUpstream(t, newAgent(t)))
 	doc.WriteString("\n# What the box has\n\nAt `/metrics` too, for alerts that look ahead. Open files and their limit are `process_open_fds` and `process_max_fds`.\n\n")
-	table(&doc, scrapeLimits(t))
+	table(&doc, scrapeBox(t, func(c collector) prometheus.Collector { return limitsMetrics{c} }))
+	doc.WriteString("\n# What is open on the ports for HTTP\n\nAt `/metrics` too.\n\n")
+	table(&doc, scrapeBox(t, func(c collector) prometheus.Collector { return crowdMetrics{c} }))
 	if *update {
 		if err := os.WriteFile("METRICS.md", doc.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

@@ -23,8 +23,11 @@ func (a *Appliance) openStore() (err error) {
 	cfg := &a.cfg.Store
 	cfg.Dir, cfg.Logger, cfg.Program = a.cfg.Data, a.part("store"), a.cfg.Version
 	cfg.Fetch, cfg.BackedUp = a.fetchBackup, a.backedUp
+	memory := memoryOf(a.cfg.Data, a.cfg.Runtime)
 	a.store, err = store.Open(*cfg)
 	switch {
+	case err == nil && memory != memoryNone:
+		return a.leaveMemory(memory)
 	case errors.Is(err, store.ErrTooNew) && a.verdict.From != "":
 		return a.openBeforeUpgrade(err)
 	case errors.Is(err, syscall.EROFS) && a.cfg.Runtime != "":
@@ -59,12 +62,59 @@ func (a *Appliance) openBeforeUpgrade(tooNew error) error {
 // box whose disk cannot be written.
 const MemoryDir = "state"
 
+// originName is of the file that tells, beside a copy in memory, which state of
+// the disk it began with.
+const originName = "origin"
+
+// memory is what the folder in memory holds, compared with the disk.
+type memory int
+
+const (
+	memoryNone  memory = iota
+	memoryAhead        // the disk is as it was when the copy was made
+	memoryStale        // the disk was written since, and goes on from there
+)
+
+// memoryOf compares before anything opens the state on the disk.
+func memoryOf(data, runtime string) memory {
+	if runtime == "" {
+		return memoryNone
+	}
+	dir := filepath.Join(runtime, MemoryDir)
+	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
+		return memoryNone
+	}
+	if known, err := os.ReadFile(filepath.Join(dir, originName)); err == nil && string(known) == originOf(data) {
+		return memoryAhead
+	}
+	return memoryStale
+}
+
+const databaseName = "signalbox.db"
+
+// originOf tells states of the disk apart: every start writes to it.
+func originOf(data string) string {
+	info, err := os.Stat(filepath.Join(data, databaseName))
+	if err != nil {
+		return "none"
+	}
+	return fmt.Sprintf("%d bytes of %d", info.Size(), info.ModTime().UnixNano())
+}
+
 // openInMemory goes on with a copy of the state in memory. What is changed there
-// lasts until the machine stops; a later start of the service finds it again.
+// lasts until the machine stops; a later start of the service finds it again,
+// unless the disk was written meanwhile.
 func (a *Appliance) openInMemory(readOnly error) error {
 	dir := filepath.Join(a.cfg.Runtime, MemoryDir)
-	if _, err := os.Stat(filepath.Join(dir, "signalbox.db")); errors.Is(err, fs.ErrNotExist) {
-		if err := store.Restore(dir, filepath.Join(a.cfg.Data, "signalbox.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	found := memoryOf(a.cfg.Data, a.cfg.Runtime)
+	if found == memoryStale {
+		a.log.Error("a state in memory that is older than the disk's is not used", "component", "store")
+		if err := os.RemoveAll(dir); err != nil {
+			return errors.Join(readOnly, err)
+		}
+	}
+	if found != memoryAhead {
+		if err := a.copyToMemory(dir); err != nil {
 			return errors.Join(readOnly, err)
 		}
 	}
@@ -74,6 +124,40 @@ func (a *Appliance) openInMemory(readOnly error) error {
 	var err error
 	a.store, err = store.Open(a.cfg.Store)
 	return err
+}
+
+func (a *Appliance) copyToMemory(dir string) error {
+	if err := store.Restore(dir, filepath.Join(a.cfg.Data, databaseName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, originName), []byte(originOf(a.cfg.Data)), 0o600)
+}
+
+// leaveMemory has a box whose disk can be written again go on with what it has
+// become in memory, revocations too. The file that it replaces is kept.
+func (a *Appliance) leaveMemory(found memory) error {
+	dir := filepath.Join(a.cfg.Runtime, MemoryDir)
+	if found == memoryStale {
+		a.log.Error("the disk was written while the box ran from memory, and what was changed there is lost", "component", "store")
+		return os.RemoveAll(dir)
+	}
+	if err := a.store.Close(); err != nil {
+		return err
+	}
+	restored := store.Restore(a.cfg.Data, filepath.Join(dir, databaseName))
+	var err error
+	if a.store, err = store.Open(a.cfg.Store); err != nil {
+		return errors.Join(restored, err)
+	}
+	if restored != nil {
+		a.log.Error("what was changed while the box ran from memory is lost", "component", "store", "err", restored)
+	} else {
+		a.log.Warn("the disk can be written again; the state from memory is back on it", "component", "store")
+	}
+	return os.RemoveAll(dir)
 }
 
 // readVerdict notes an upgrade that was taken back, while the program it went

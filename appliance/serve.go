@@ -154,9 +154,13 @@ func (a *Appliance) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var guests newcomers
 	var doors []*door
+	note := func(conn net.Conn, state http.ConnState) {
+		guests.note(conn, state)
+		a.crowd.note(conn, state)
+	}
 	run := func(l net.Listener, h http.Handler) {
 		server := &http.Server{
-			ConnState: guests.note, Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+			ConnState: note, ConnContext: introduce, Handler: a.crowd.attend(h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 			ErrorLog: slog.NewLogLogger(a.part("http").Handler(), slog.LevelDebug), // broken handshakes of strangers
 		}
 		g.Go(func() error {
@@ -176,7 +180,7 @@ func (a *Appliance) serve(ctx context.Context) error {
 		})
 	}
 	for _, s := range a.http {
-		d := newDoor(s.listener)
+		d := newDoor(s.listener, &a.crowd)
 		doors = append(doors, d)
 		if s.secure { // one open port is enough for pages, signaling and the relay
 			run(a.relay.Share(d, a.trust.TLSConfig()), secureOnly(a.handler))

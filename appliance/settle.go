@@ -22,21 +22,31 @@ const (
 // door is a listener that can stop accepting without being closed.
 type door struct {
 	net.Listener
+	crowd  *crowd
 	shut   atomic.Bool
 	once   sync.Once
 	closed chan struct{}
 }
 
-func newDoor(l net.Listener) *door { return &door{Listener: l, closed: make(chan struct{})} }
+func newDoor(l net.Listener, c *crowd) *door {
+	return &door{Listener: l, crowd: c, closed: make(chan struct{})}
+}
 
-// Accept returns no error before Close.
+// Accept returns no error after stop and before Close.
 func (d *door) Accept() (net.Conn, error) {
-	conn, err := d.Listener.Accept()
-	if err != nil && d.shut.Load() {
-		<-d.closed
-		return nil, net.ErrClosed
+	for {
+		conn, err := d.Listener.Accept()
+		if err != nil && d.shut.Load() {
+			<-d.closed
+			return nil, net.ErrClosed
+		}
+		if err != nil {
+			return nil, err
+		}
+		if conn = d.crowd.enter(conn); conn != nil {
+			return conn, nil
+		}
 	}
-	return conn, err
 }
 
 // stop lets nobody in any more.

@@ -104,41 +104,53 @@ func WatchdogPeriod(getenv func(string) string) (time.Duration, error) {
 // ErrStuck is the reason of a check that has not come back in time.
 var ErrStuck = errors.New("the check of the service does not come back")
 
-// Watch feeds the watchdog until ctx ends, twice a period, as long as check
+// Watch looks four times a period; what has failed is looked at again after a
+// sixteenth, so that a fault that passes in time does not end the process.
+const (
+	looks   = 4
+	relooks = 16
+)
+
+// Watch feeds the watchdog until ctx ends, four times a period, as long as check
 // succeeds. While it fails the manager is not fed and is told why in the status;
-// it ends the process when that goes on for a whole period. check gets a context
-// that ends after half a period; it runs in the caller's goroutine.
-func (n *Notifier) Watch(ctx context.Context, period time.Duration, check func(context.Context) error) error {
+// it ends the process when that goes on for a period, of which a quarter may have
+// passed before the fault. check gets a context that ends after half a period; it
+// runs in the caller's goroutine. A manager that cannot be reached is no reason
+// to return: untold gets the error, and it is tried again.
+func (n *Notifier) Watch(ctx context.Context, period time.Duration, check func(context.Context) error, untold func(error)) error {
 	if period <= 0 || !n.Present() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	ticker := time.NewTicker(period / 2)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	ailing := false
 	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		began := time.Now()
 		within, cancel := context.WithTimeoutCause(ctx, period/2, ErrStuck)
 		err := check(within)
 		cancel()
+		pause := period / looks
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			ailing = true
+			ailing, pause = true, period/relooks
 			_ = n.Status("not well: " + err.Error()) // the watchdog itself tells the manager
 		default:
 			if err := n.Alive(); err != nil {
-				return err
-			}
-			if ailing {
+				untold(err)
+				pause = period / relooks
+			} else if ailing {
 				ailing = false
 				_ = n.Status("well again")
 			}
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		timer.Reset(max(pause-time.Since(began), 0))
 	}
 }

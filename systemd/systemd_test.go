@@ -137,12 +137,77 @@ func TestWatchFeedsOnlyTheWell(t *testing.T) {
 			err := answers[min(asked, len(answers)-1)]
 			asked++
 			return err
-		})
+		}, func(err error) { t.Errorf("the manager is not reached: %v", err) })
 	}()
 	for _, want := range []string{"WATCHDOG=1", "STATUS=not well: the store does not answer", "WATCHDOG=1", "STATUS=well again", "WATCHDOG=1"} {
 		if got := next(); got != want {
 			t.Errorf("the manager was told %q, want %q", got, want)
 		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v", err)
+	}
+}
+
+// A fault that has passed by the next look leaves most of the period: the manager
+// counts from the last time that it was fed.
+func TestWatchLooksAgainSoon(t *testing.T) {
+	getenv, next := manager(t)
+	n := systemd.NewNotifier(getenv)
+	ctx, cancel := context.WithCancel(t.Context())
+	const period = 2 * time.Second
+	asked := 0
+	done := make(chan error)
+	go func() {
+		done <- n.Watch(ctx, period, func(context.Context) error {
+			if asked++; asked == 2 {
+				return errors.New("a stall of the disk")
+			}
+			return nil
+		}, func(err error) { t.Errorf("the manager is not reached: %v", err) })
+	}()
+	fed := func() time.Time {
+		for next() != "WATCHDOG=1" {
+		}
+		return time.Now()
+	}
+	if before, after := fed(), fed(); after.Sub(before) > period*3/4 {
+		t.Errorf("after one failure the manager was fed %v after the last time, of %v", after.Sub(before), period)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v", err)
+	}
+}
+
+// A manager that is away for a moment does not end a service that is well.
+func TestWatchWithoutAnswer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	n := systemd.NewNotifier(func(name string) string { return map[string]string{"NOTIFY_SOCKET": path}[name] })
+	ctx, cancel := context.WithCancel(t.Context())
+	untold, done := make(chan error, 1), make(chan error)
+	go func() {
+		done <- n.Watch(ctx, 100*time.Millisecond, func(context.Context) error { return nil }, func(err error) {
+			select {
+			case untold <- err:
+			default:
+			}
+		})
+	}()
+	select {
+	case <-untold:
+	case err := <-done:
+		t.Fatalf("Watch = %v", err)
+	}
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	buf := make([]byte, 64)
+	if n, err := conn.Read(buf); err != nil || string(buf[:n]) != "WATCHDOG=1" {
+		t.Errorf("the manager hears %q, %v", buf[:n], err)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {

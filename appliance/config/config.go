@@ -5,6 +5,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -151,6 +152,13 @@ func Load(from Sources) (*Loaded, error) {
 		return loaded, l.problems.sorted()
 	}
 	return loaded, nil
+}
+
+// FileOf is the file that Load would read: the one named, or by the environment,
+// else the default one, which may be missing.
+func FileOf(from Sources) string {
+	l := loader{dialect: boxDialect}
+	return cmp.Or(from.File, l.envFile(from.Environ), l.defaultFile)
 }
 
 // read goes through the sources, each on top of the one before.

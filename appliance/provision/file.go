@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,8 +23,8 @@ import (
 // Name is what the file is called, in the top folder of the medium.
 const Name = "signalbox-provision.toml"
 
-// Places are the folders that are looked into, the first with a file counts.
-// What is not mounted is not looked at.
+// Places are the folders that are looked into, the first with a file counts: the
+// boot partition, and media that something else has mounted. Nothing is mounted.
 func Places() []string {
 	places := []string{"/boot/firmware", "/boot", "/boot/efi"}
 	for _, pattern := range []string{"/media/*", "/media/*/*", "/mnt/*"} {
@@ -33,17 +32,6 @@ func Places() []string {
 		places = append(places, found...)
 	}
 	return places
-}
-
-// Find looks for the file; "" when there is none.
-func Find(places []string) string {
-	for _, place := range places {
-		path := filepath.Join(place, Name)
-		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
-			return path
-		}
-	}
-	return ""
 }
 
 // File is what the file may say. All of it may be left out.
@@ -75,24 +63,6 @@ const (
 	defaultLink  = 24 * time.Hour
 	longestLink  = 7 * 24 * time.Hour
 )
-
-// Read reads and checks the file. The error names everything that is wrong.
-func Read(path string) (File, []byte, error) {
-	src, err := os.Open(path)
-	if err != nil {
-		return File{}, nil, err
-	}
-	defer src.Close()
-	text, err := io.ReadAll(io.LimitReader(src, maxFileBytes+1))
-	if err != nil {
-		return File{}, nil, err
-	}
-	if len(text) > maxFileBytes {
-		return File{}, text, fmt.Errorf("it has more than %d KiB", maxFileBytes>>10)
-	}
-	f, err := parse(text)
-	return f, text, err
-}
 
 func parse(text []byte) (f File, err error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // what Windows puts before a text

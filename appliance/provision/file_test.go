@@ -24,7 +24,14 @@ func TestRead(t *testing.T) {
 		if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := Read(path)
+		m, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = m.Read()
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
 		if test.fault == "" && err != nil || test.fault != "" && (err == nil || !strings.Contains(err.Error(), test.fault)) {
 			t.Errorf("%.40q: got %v, want %q", test.text, err, test.fault)
 		}
@@ -51,16 +58,27 @@ func TestFind(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(places[1], Name)); err != nil {
 		t.Fatal(err)
 	}
-	if got := Find(places); got != "" {
-		t.Errorf("found %s, want nothing", got)
+	if got := Find(places); got != nil {
+		t.Errorf("found %s, want nothing", got.Path())
 	}
 	for _, place := range places[2:] {
 		if err := os.WriteFile(filepath.Join(place, Name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := Find(places); got != filepath.Join(places[2], Name) {
-		t.Errorf("found %s", got)
+	got := Find(places)
+	if got == nil || got.Path() != filepath.Join(places[2], Name) {
+		t.Fatalf("found %v", got)
+	}
+	if err := got.Close(); err != nil {
+		t.Error(err)
+	}
+	// A folder of a stick is one only if it lies there.
+	if err := os.Symlink(places[2], filepath.Join(places[1], "out")); err != nil {
+		t.Fatal(err)
+	}
+	if got := Find([]string{filepath.Join(places[1], "out")}); got != nil {
+		t.Errorf("a link out of the stick is followed to %s", got.Path())
 	}
 }
 

@@ -133,13 +133,13 @@ func (s *Store) commitQueued() int {
 		return 0
 	}
 	defer func() {
-		s.counts.commitSince.Store(0)
+		s.counts.commitSince.Store(nil)
 		for _, r := range group {
 			r.answer(errAbandoned) // nothing happens when it has its answer
 		}
 	}()
 	start := time.Now()
-	s.counts.commitSince.Store(start.UnixNano())
+	s.counts.commitSince.Store(&start)
 	s.commitGroup(group)
 	s.counts.updates.Add(uint64(len(group)))
 	s.counts.lastCommit.Store(int64(time.Since(start)))

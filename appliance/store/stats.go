@@ -19,10 +19,13 @@ const stuckAfter = 15 * time.Second
 type counters struct {
 	updates, commits, full  atomic.Uint64
 	backups, backupFailures atomic.Uint64
-	commitSince             atomic.Int64 // unix ns of the running commit, 0 when none
-	lastCommit              atomic.Int64 // ns the last commit took
-	lastBackup              atomic.Int64 // unix ns of the last backup, 0 when none
-	changed                 atomic.Bool  // something was committed since the last scheduled backup
+	// commitSince is the start of the running commit, nil when none: with its
+	// reading of the monotonic clock, as the wall clock may jump by decades
+	// while a machine that began in 1970 hears the time.
+	commitSince atomic.Pointer[time.Time]
+	lastCommit  atomic.Int64 // ns the last commit took
+	lastBackup  atomic.Int64 // unix ns of the last backup, 0 when none
+	changed     atomic.Bool  // something was committed since the last scheduled backup
 }
 
 // Stats is the state of the store for status pages and metrics.
@@ -80,8 +83,8 @@ func (s *Store) Alive() error {
 	if err := s.failure.err(); err != nil {
 		return err
 	}
-	if since := s.counts.commitSince.Load(); since != 0 {
-		if age := time.Since(time.Unix(0, since)); age > stuckAfter {
+	if since := s.counts.commitSince.Load(); since != nil {
+		if age := time.Since(*since); age > stuckAfter {
 			return fmt.Errorf("a write has been waiting for the disk for %v; the disk is overloaded or failing", age.Round(time.Second))
 		}
 	}

@@ -15,8 +15,8 @@ _signalbox_grammar() {
 		others='--http --https --turn --turn-tls --site --log-level --log-format'
 		;;
 	'join')
-		options='--config --data --token --ca --ca-file --again --json'
-		files='--config --ca-file'
+		options='--config --data --token --token-file --ca --ca-file --again --json'
+		files='--config --token-file --ca-file'
 		folders='--data'
 		others='--token --ca'
 		;;

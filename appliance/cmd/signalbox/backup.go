@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -18,8 +20,11 @@ type backupCommand struct {
 	From      string `help:"Address of a box elsewhere, https://HOST. Without it the box of the data folder." placeholder:"URL"`
 	TokenFile string `name:"token-file" help:"File with the token of an administrator of that box." placeholder:"FILE"`
 	CAFile    string `name:"ca-file" help:"PEM file with that box's certificate of authority, as signalbox trust prints it there." placeholder:"FILE"`
-	File      string `arg:"" help:"The copy to write. An older file of that name is replaced once the copy is good. recovery-code prints the code for backups at the cloud instead."`
+	File      string `arg:"" help:"The copy to write, - for standard output. An older file of that name is replaced once the copy is good. recovery-code prints the code for backups at the cloud instead."`
 }
+
+// standardOutput as FILE has the copy go there, unverified.
+const standardOutput = "-"
 
 // Run takes the copy from the box and writes it itself: a box that runs as a
 // service may write to its own folder alone.
@@ -33,12 +38,15 @@ func (c *backupCommand) Run(p *program) error {
 	if dir, _, err := c.locate(p); err == nil && sameFile(c.File, filepath.Join(dir, "signalbox.db")) {
 		return usage("FILE: got %q, which is the database itself; choose another file", c.File)
 	}
+	if c.File == standardOutput {
+		box, err := c.source(p)
+		return with(box, err, func(box *client) error { return box.copyTo(p.ctx, "/v1/backup", p.stdout) })
+	}
 	temp, err := os.CreateTemp(filepath.Dir(c.File), ".backup-*")
 	if err != nil {
 		return err
 	}
-	box, err := c.source(p)
-	err = with(box, err, func(box *client) error { return box.copyTo(p.ctx, "/v1/backup", temp) })
+	err = c.copy(p, temp)
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err == nil {
 		err = store.Verify(temp.Name())
@@ -54,6 +62,41 @@ func (c *backupCommand) Run(p *program) error {
 		_, err = fmt.Fprintf(p.stderr, "%s: %s, verified\n", c.File, bytesText(info.Size()))
 	}
 	return err
+}
+
+// copy fills the file. Root takes the copy of a stopped box in a process of its
+// own: that ends as the owner of the box's folder, who may have no access to
+// where the file is to be.
+func (c *backupCommand) copy(p *program, temp *os.File) error {
+	if os.Geteuid() == 0 && c.From == "" {
+		dir, _, err := c.locate(p)
+		if err != nil {
+			return err
+		}
+		conn, err := control.Dial(p.ctx, dir)
+		if errors.Is(err, control.ErrStopped) {
+			return c.copyAsOwner(p, temp)
+		}
+		if err == nil {
+			_ = conn.Close() // it runs; source dials for itself
+		}
+	}
+	box, err := c.source(p)
+	return with(box, err, func(box *client) error { return box.copyTo(p.ctx, "/v1/backup", temp) })
+}
+
+func (c *backupCommand) copyAsOwner(p *program, temp *os.File) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(p.ctx, program, append(c.arguments("backup"), standardOutput)...)
+	var said bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.environ, temp, &said
+	if err := cmd.Run(); err != nil {
+		return errors.Join(errors.New(strings.TrimPrefix(strings.TrimSpace(said.String()), "signalbox: ")), p.ctx.Err())
+	}
+	return nil
 }
 
 func sameFile(x, y string) bool {

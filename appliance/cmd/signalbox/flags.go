@@ -28,6 +28,17 @@ func (f boxFlags) sources(p *program) config.Sources {
 	return s
 }
 
+// arguments start this program with a command for the same box.
+func (f boxFlags) arguments(command ...string) []string {
+	if f.Config != "" {
+		command = append(command, "--config", f.Config)
+	}
+	if f.Data != nil {
+		command = append(command, "--data", *f.Data)
+	}
+	return command
+}
+
 func (f serveFlags) sources(p *program) config.Sources {
 	s := f.boxFlags.sources(p)
 	add(&s, "--http", "http.listen", f.HTTP)

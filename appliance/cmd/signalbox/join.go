@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"signalbox/appliance"
@@ -22,7 +24,8 @@ const checkTimeout = 30 * time.Second
 type joinCommand struct {
 	boxFlags
 	URL    string `arg:"" name:"url" help:"Address of the cloud."`
-	Token  string `required:"" help:"Token that the cloud printed." placeholder:"sbx-…"`
+	Token  string `help:"Token that the cloud printed." placeholder:"sbx-…" required:"" xor:"token"`
+	Secret string `name:"token-file" help:"File with that token, in place of --token; /dev/stdin for standard input." placeholder:"FILE" required:"" xor:"token"`
 	CA     string `name:"ca" required:"" help:"Hash of the cloud's root that it printed." placeholder:"sha256:…"`
 	CAFile string `name:"ca-file" help:"PEM file of an authority to trust for TLS to the cloud, as where a proxy looks into it." placeholder:"FILE"`
 	Again  bool   `help:"Join also when the box has joined already; it leaves the site it was in."`
@@ -32,6 +35,13 @@ type joinCommand struct {
 // Run joins from this process, whose proxy settings apply, and tells a box that
 // runs to look for its new identity.
 func (c *joinCommand) Run(p *program) error {
+	if c.Secret != "" {
+		token, err := os.ReadFile(c.Secret)
+		if err != nil {
+			return err
+		}
+		c.Token = strings.TrimSpace(string(token))
+	}
 	opts := identity.JoinOptions{
 		URL: c.URL, Token: c.Token, CA: c.CA, CAFile: c.CAFile, Version: p.version, Again: c.Again,
 	}

@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,8 +70,16 @@ func TestJoin(t *testing.T) {
 	}
 	command := append(strings.Fields(authority.JoinCommand(url, token))[1:], "--data", dir, "--config", "/dev/null")
 	var stdout, stderr bytes.Buffer
-	p := &program{context.Background(), &stdout, &stderr, nil, "1.2.3"}
-	if code := run(p, append(command, "--json")); code != exitDone || stderr.Len() > 0 {
+	p := &program{ctx: context.Background(), stdout: &stdout, stderr: &stderr, version: "1.2.3"}
+	// As a provisioning file joins: arguments are in view of everybody.
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unseen := slices.Clone(command)
+	i := slices.Index(unseen, "--token")
+	unseen[i], unseen[i+1] = "--token-file", file
+	if code := run(p, append(unseen, "--json")); code != exitDone || stderr.Len() > 0 {
 		t.Fatalf("exit %d: %s", code, &stderr)
 	}
 	var printed struct{ Cloud, Site, Box string }

@@ -37,7 +37,8 @@ type commands struct {
 	Backup    backupCommand    `cmd:"" help:"Copy the box's state to a file, also while it runs."`
 	Restore   restoreCommand   `cmd:"" help:"Put a backup in place of the state of a box that is stopped."`
 	Upgrade   upgradeCommands  `cmd:"" help:"See how an upgrade went, or go back to the version before."`
-	Provision provisionCommand `cmd:"" help:"Set a new box up from a file on a stick or the boot partition."`
+	Provision provisionCommand `cmd:"" help:"Set a new box up from a file on the boot partition or a mounted medium."`
+	Console   consoleCommand   `cmd:"" hidden:"" help:"Show on the machine's console how to set the box up, as its units do."`
 	Trust     trustCommand     `cmd:"" help:"Print the certificate of the box's own authority."`
 	Bench     benchCommand     `cmd:"" help:"Load a box with messages and measure how it does."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
@@ -49,11 +50,16 @@ type program struct {
 	stdout, stderr io.Writer
 	environ        []string
 	version        string
+	hup            chan os.Signal // SIGHUP for one that serves; nil where it ends the process
 }
 
 func main() {
 	ctx, stop := untilSignal()
-	code := run(&program{ctx, os.Stdout, os.Stderr, os.Environ(), buildVersion()}, os.Args[1:])
+	p := &program{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), version: buildVersion()}
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "cloud") { // before anything else takes time
+		p.hup = holdHangup()
+	}
+	code := run(p, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

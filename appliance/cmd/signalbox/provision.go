@@ -7,11 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,45 +21,45 @@ import (
 // machine.
 type provisionCommand struct {
 	boxFlags
-	File string `arg:"" optional:"" help:"The file; without it the mounted media are looked through."`
+	File string `arg:"" optional:"" help:"The file; without it the boot partition and the mounted media are looked through."`
 }
 
-// appliedName is of the record that remembers the file that was taken, for media that cannot be written.
-const appliedName = "provisioned"
-
-// provisionWait bounds the whole, network included.
-const provisionWait = 3 * time.Minute
+// Bounds, network included. The unit's TimeoutStartSec is above their sum.
+const (
+	provisionWait = 3 * time.Minute
+	trialWait     = 45 * time.Second // for a box to serve with a new configuration
+	backWait      = time.Minute      // for one that serves with the configuration before
+	joinAgain     = 10 * time.Second
+	askAgain      = 500 * time.Millisecond
+)
 
 func (c *provisionCommand) Run(p *program) error {
-	path := c.File
-	if path == "" {
-		if path = provision.Find(provision.Places()); path == "" {
-			return nil
+	box := installedBox{c.boxFlags, p}
+	one := &provisioning{
+		box: box, state: upgrade.Installed().Dir, config: c.Config,
+		trial: trialWait, again: joinAgain,
+	}
+	if one.config == "" {
+		one.config = config.DefaultFile
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, provisionWait)
+	defer cancel()
+	if err := one.settle(ctx); err != nil {
+		return err
+	}
+	medium := provision.Find(provision.Places())
+	if c.File != "" {
+		var err error
+		if medium, err = provision.Open(c.File); err != nil {
+			return err
 		}
 	}
-	file, text, err := provision.Read(path)
-	sum := sha256.Sum256(text)
-	mark := filepath.Join(upgrade.Installed().Dir, appliedName)
-	if known, readErr := os.ReadFile(mark); readErr == nil && strings.TrimSpace(string(known)) == hex.EncodeToString(sum[:]) {
-		return nil // taken at an earlier start
+	if medium == nil {
+		return nil
 	}
-	var said strings.Builder
-	fmt.Fprintf(&said, "%s, %s\n", path, time.Now().UTC().Format(time.RFC3339))
-	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-	} else {
-		ctx, cancel := context.WithTimeout(p.ctx, provisionWait)
-		defer cancel()
-		err = c.apply(ctx, p, file, &said)
-	}
-	if err != nil {
-		fmt.Fprintf(&said, "FAILED: %v\n", err)
-	} else {
-		err = remember(mark, hex.EncodeToString(sum[:]))
-		said.WriteString("done\n")
-	}
-	fmt.Fprint(p.stderr, withoutLinks(said.String()))
-	return errors.Join(err, c.leave(path, said.String(), err == nil))
+	said, err := one.run(ctx, medium)
+	fmt.Fprint(p.stderr, withoutLinks(said))
+	return errors.Join(err, medium.Close())
 }
 
 // withoutLinks is for the journal: whoever reads that is no administrator yet, and
@@ -81,104 +77,150 @@ func withoutLinks(text string) string {
 	return b.String()
 }
 
+// provisioned is the box that is set up, and what can be done about it.
+type provisioned interface {
+	status(context.Context) (api.Status, error)
+	// restart returns when the box has started, or has failed to.
+	restart(context.Context) error
+	join(context.Context, provision.Join) (said []byte, err error)
+	// invite makes the code for the first administrator.
+	invite(ctx context.Context, ttl time.Duration) (code string, err error)
+}
+
+// provisioning does what a file asks for. Every step may be the last one before
+// a power cut; the next start goes on from there.
+type provisioning struct {
+	box    provisioned
+	state  string // folder of the record, root's own
+	config string // the box's configuration file
+
+	trial, again time.Duration
+}
+
+// run returns what has happened, links included. That is on the medium as well,
+// unless the error says otherwise.
+func (o *provisioning) run(ctx context.Context, medium *provision.Medium) (string, error) {
+	file, text, err := medium.Read()
+	sum := sha256.Sum256(text)
+	record := o.record()
+	if record.Sum == hex.EncodeToString(sum[:]) && record.Done {
+		return fmt.Sprintf("%s was used at an earlier start\n", medium.Path()), nil
+	}
+	if record.Sum != hex.EncodeToString(sum[:]) {
+		record.Sum, record.Begun = hex.EncodeToString(sum[:]), false
+	}
+	var said strings.Builder
+	fmt.Fprintf(&said, "%s, %s\n", medium.Path(), time.Now().UTC().Format(time.RFC3339))
+	unwritable := medium.Reserve()
+	if err != nil {
+		err = fmt.Errorf("%s: %w", medium.Path(), err)
+	} else {
+		err = o.apply(ctx, file, &record, unwritable, &said)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(&said, "FAILED: %v\nThe file stays where it is, with what is secret in it.\n", err)
+	case unwritable != nil:
+		fmt.Fprintf(&said, "done; the medium cannot be written (%v), so the file stays on it and this is in the journal alone\n", unwritable)
+	default:
+		said.WriteString("done; the file is removed, as it may hold secrets\n")
+	}
+	if unwritable != nil {
+		if err == nil {
+			err = o.usedUp(record)
+		}
+		return said.String(), err
+	}
+	if left := medium.Leave(said.String()); left != nil { // a link that nobody has seen: the next start makes another
+		return said.String(), errors.Join(err, fmt.Errorf("write the result: %w", left))
+	}
+	if err == nil && medium.Take() != nil {
+		err = o.usedUp(record)
+	}
+	return said.String(), err
+}
+
+// usedUp remembers a file that could not be taken away.
+func (o *provisioning) usedUp(record record) error {
+	record.Done = true
+	return o.remember(record)
+}
+
 // apply does what the file asks for, in the order in which one needs the other.
-func (c *provisionCommand) apply(ctx context.Context, p *program, file provision.File, said *strings.Builder) error {
-	s, err := c.ready(ctx, p)
+func (o *provisioning) apply(ctx context.Context, file provision.File, record *record, unwritable error, said *strings.Builder) error {
+	s, err := o.ready(ctx)
 	if err != nil {
 		return err
 	}
-	if !s.SetupNeeded || s.Upstream.Joined {
+	if !s.SetupNeeded || s.Upstream.Joined && !record.Begun {
 		return errors.New("the box is set up already; the file is for new ones and was not used")
 	}
+	if !record.Begun { // from now on a box that has joined has done so by this file
+		record.Begun = true
+		if err := o.remember(*record); err != nil {
+			return err
+		}
+	}
 	if len(file.Config) > 0 {
-		if err := c.configure(ctx, file); err != nil {
-			return err
-		}
-		said.WriteString("the configuration is written\n")
-		if s, err = c.ready(ctx, p); err != nil {
+		if s, err = o.configure(ctx, file, record, s, said); err != nil {
 			return err
 		}
 	}
-	if file.Join.URL != "" {
-		program, err := os.Executable()
-		if err != nil {
+	if file.Join.URL != "" && !s.Upstream.Joined {
+		if err := o.join(ctx, file.Join, said); err != nil {
 			return err
 		}
-		// A process of its own: joining ends as the owner of the box's folder.
-		out, err := exec.CommandContext(ctx, program, "join", file.Join.URL, "--token", file.Join.Token, "--ca", file.Join.CA).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("join %s: %w: %s", file.Join.URL, err, strings.TrimSpace(string(out)))
-		}
-		said.Write(out)
 	}
-	if file.Admin.Link {
-		return c.invite(ctx, p, file.Admin.For, s, said)
+	if !file.Admin.Link {
+		return nil
+	}
+	if unwritable != nil {
+		return fmt.Errorf("no link is made, as it could not be written to the medium: %w", unwritable)
+	}
+	code, err := o.box.invite(ctx, file.Admin.For)
+	if err != nil {
+		return fmt.Errorf("make the link for the administrator: %w", err)
+	}
+	fmt.Fprintf(said, "become administrator, once, within %s, at one of\n", file.Admin.For)
+	for _, base := range secureBases(s.HTTPS) {
+		fmt.Fprintf(said, "  %s/#%s\n", base, code)
 	}
 	return nil
 }
 
-// ready waits until the box serves.
-func (c *provisionCommand) ready(ctx context.Context, p *program) (api.Status, error) {
+// join tries until the time is up: just after its start a machine may have no
+// network yet.
+func (o *provisioning) join(ctx context.Context, how provision.Join, said *strings.Builder) error {
 	for {
-		s, err := c.ask(ctx, p)
+		out, err := o.box.join(ctx, how)
+		if err == nil {
+			said.Write(out)
+			return nil
+		}
+		select {
+		case <-time.After(o.again):
+		case <-ctx.Done():
+			return fmt.Errorf("join %s: %w", how.URL, err)
+		}
+		if s, _ := o.box.status(ctx); s.Upstream.Joined { // only the answer was lost
+			return nil
+		}
+	}
+}
+
+// ready waits until the box serves.
+func (o *provisioning) ready(ctx context.Context) (api.Status, error) {
+	for {
+		s, err := o.box.status(ctx)
 		if err == nil && s.Ready {
 			return s, nil
 		}
 		select {
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(askAgain):
 		case <-ctx.Done():
 			return s, errors.Join(errors.New("the box does not serve"), err)
 		}
 	}
-}
-
-// configure writes the configuration file, once it is known to be good, and has
-// the service start with it.
-func (c *provisionCommand) configure(ctx context.Context, file provision.File) error {
-	path := c.Config
-	if path == "" {
-		path = config.DefaultFile
-	}
-	if mine, err := provision.Untouched(path); err != nil || !mine {
-		return errors.Join(err, fmt.Errorf("%s has settings already, and [config] was not used", path))
-	}
-	text, err := file.ConfigText()
-	if err != nil {
-		return err
-	}
-	temp := path + ".new"
-	if err := os.WriteFile(temp, []byte(text), 0o644); err != nil {
-		return err
-	}
-	if _, err := config.Load(config.Sources{File: temp, KeyFiles: true}); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	if out, err := exec.CommandContext(ctx, "systemctl", "restart", upgrade.Installed().Unit).CombinedOutput(); err != nil {
-		return fmt.Errorf("start the box with its new configuration: %w: %s", err, out)
-	}
-	return nil
-}
-
-// invite makes the link for the first administrator, on each address by which a
-// browser may reach the box.
-func (c *provisionCommand) invite(ctx context.Context, p *program, ttl time.Duration, s api.Status, said *strings.Builder) error {
-	box, err := c.running(p)
-	return with(box, err, func(box *client) error {
-		var made api.InviteCreated
-		in := api.InviteCreate{Kind: "admin", TTL: int64(ttl.Seconds()), Note: "provisioning file"}
-		if err := box.call(ctx, http.MethodPost, "/v1/invites", in, &made); err != nil {
-			return fmt.Errorf("make the link for the administrator: %w", err)
-		}
-		_, fragment, _ := strings.Cut(made.URL, "#")
-		fmt.Fprintf(said, "become administrator, once, within %s, at one of\n", ttl)
-		for _, base := range secureBases(s.HTTPS) {
-			fmt.Fprintf(said, "  %s/#%s\n", base, fragment)
-		}
-		return nil
-	})
 }
 
 // secureBases are the addresses of the box for HTTPS, by name and by number.
@@ -204,25 +246,4 @@ func secureBases(listening []string) []string {
 		}
 	}
 	return bases
-}
-
-func remember(mark, sum string) error {
-	if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(mark, []byte(sum+"\n"), 0o600)
-}
-
-// leave writes what has happened beside the file, and gives the file another
-// name, so that a token or a password does not stay in view of the next start.
-func (c *provisionCommand) leave(path, text string, used bool) error {
-	base := strings.TrimSuffix(path, ".toml")
-	err := os.WriteFile(base+".result.txt", []byte(strings.ReplaceAll(text, "\n", "\r\n")), 0o600) // read on a laptop of any kind
-	if err == nil && used {
-		err = os.Rename(path, base+".done.toml")
-	}
-	if err != nil {
-		return fmt.Errorf("the result is in the journal alone, the medium cannot be written: %w", err)
-	}
-	return nil
 }

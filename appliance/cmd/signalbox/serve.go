@@ -25,7 +25,8 @@ type serveCommand struct {
 
 func (c *serveCommand) Run(p *program) error {
 	quiet()
-	loaded, err := config.Load(c.sources(p))
+	good := newLastGood(p, c.sources(p))
+	loaded, fault, err := good.load(c.sources(p))
 	if err != nil {
 		return err
 	}
@@ -35,12 +36,17 @@ func (c *serveCommand) Run(p *program) error {
 	if cfg.HTTP.Handed, err = systemd.Listeners(p.getenv); err != nil {
 		return err
 	}
+	done := takeTime(p, askForTime)
 	box, err := appliance.New(cfg)
+	done()
 	if err != nil {
 		return err
 	}
 	if cfg.Runtime != "" {
 		box.ShowSetup(cfg.Runtime)
+	}
+	if fault != nil {
+		_, _ = box.Reload(cfg, fault) // for the log and the status
 	}
 	service, err := newService(p, box, box.Log(), func() error { return c.reload(p, box) })
 	if err != nil {
@@ -55,7 +61,14 @@ func (c *serveCommand) Run(p *program) error {
 		return box.Run(ctx)
 	})
 	g.Go(func() error {
-		return service.run(ctx, func(ctx context.Context) error { return c.announce(ctx, p, cfg, box) })
+		return service.run(ctx, func(ctx context.Context) error {
+			if fault == nil {
+				if err := good.keep(); err != nil {
+					box.Log().Warn("the configuration is not kept for a start with a broken one", "component", "config", "err", err)
+				}
+			}
+			return c.announce(ctx, p, cfg, box)
+		})
 	})
 	if err := g.Wait(); !errors.Is(err, appliance.ErrRestart) {
 		return err

@@ -45,19 +45,61 @@ type service struct {
 	told string // the manager's line
 }
 
-// newService takes SIGHUP over, with which a manager asks to reload. In a
-// terminal it goes on ending the process: there it says that nobody is left.
+// newService takes the program's SIGHUP, with which a manager asks to reload.
 func newService(p *program, s served, log *slog.Logger, reload func() error) (*service, error) {
 	getenv := p.getenv
 	period, err := systemd.WatchdogPeriod(getenv)
 	if err != nil {
 		return nil, err
 	}
-	one := &service{served: s, notify: systemd.NewNotifier(getenv), period: period, hup: make(chan os.Signal, 1), reload: reload, log: log}
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
-		signal.Notify(one.hup, syscall.SIGHUP)
+	return &service{served: s, notify: systemd.NewNotifier(getenv), period: period, hup: p.hup, reload: reload, log: log}, nil
+}
+
+// holdHangup takes SIGHUP over for as long as the process lives: one that comes
+// before it serves is seen to then, and one while it stops must not end it. In a
+// terminal, nil, it goes on ending the process: there it says that nobody is left.
+func holdHangup() chan os.Signal {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
+		return nil
 	}
-	return one, nil
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	return hup
+}
+
+// A start that mends or copies a large database asks for more time again and
+// again, long before TimeoutStartSec; one that hangs is not waited for for ever.
+const (
+	askForTime = 30 * time.Second
+	moreTime   = 3 * time.Minute
+	mostTime   = time.Hour
+)
+
+// takeTime asks for more time until done is called, which waits for that.
+func takeTime(p *program, every time.Duration) (done func()) {
+	n := systemd.NewNotifier(p.getenv)
+	if !n.Present() {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, mostTime)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				_ = n.ExtendStart(moreTime) // what the manager does not hear it is asked again
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // getenv looks into the environment that the program was given.
@@ -73,7 +115,6 @@ func (p *program) getenv(name string) string {
 // run tells the manager that the service is ready, after announce has told
 // people, then how it does until ctx ends, and that it stops.
 func (s *service) run(ctx context.Context, announce func(context.Context) error) error {
-	defer signal.Stop(s.hup)
 	select {
 	case <-s.Ready():
 	case <-ctx.Done():
@@ -85,16 +126,14 @@ func (s *service) run(ctx context.Context, announce func(context.Context) error)
 		}
 		return err
 	}
-	if err := s.notify.Ready(s.Line()); err != nil {
-		return err
-	}
+	s.untold(s.notify.Ready(s.Line()))
 	debug.FreeOSMemory() // what the start took is several times what an idle service needs
 	if err := releaseProgram(); err != nil {
 		s.log.Debug("pages of the program stay in memory", "err", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if s.period > 0 {
-		g.Go(func() error { return unlessEnded(ctx, s.notify.Watch(ctx, s.period, s.pulse)) })
+		g.Go(func() error { return unlessEnded(ctx, s.notify.Watch(ctx, s.period, s.pulse, s.untold)) })
 	}
 	g.Go(func() error { return s.listen(ctx) })
 	err := g.Wait()
@@ -110,7 +149,7 @@ func (s *service) pulse(ctx context.Context) error {
 	err := s.Pulse(ctx)
 	switch {
 	case err == nil:
-		return s.tell()
+		s.tell()
 	case !errors.Is(ctx.Err(), context.Canceled):
 		s.forget() // the manager's line is about this now
 		s.log.Error("the service does not answer itself; its manager will start it again if that goes on", "err", err)
@@ -135,31 +174,35 @@ func (s *service) listen(ctx context.Context) error {
 		tick = ticker.C
 	}
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick:
-			err = s.tell()
+			s.tell()
 		case <-s.hup:
-			err = s.reloadNow()
-		}
-		if err != nil {
-			return err
+			s.reloadNow()
 		}
 	}
 }
 
 // tell gives the manager a new line if there is one.
-func (s *service) tell() error {
+func (s *service) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	line := s.Line()
 	if line == s.told {
-		return nil
+		return
 	}
 	s.told = line
-	return s.notify.Status(line)
+	s.untold(s.notify.Status(line))
+}
+
+// untold notes what the manager did not hear. A service that is well goes on:
+// whether that is enough is for the manager to say.
+func (s *service) untold(err error) {
+	if err != nil {
+		s.log.Warn("the service manager was not told how the service is", "err", err)
+	}
 }
 
 // forget has the next line told in any case.
@@ -171,11 +214,9 @@ func (s *service) forget() {
 
 // reloadNow has the manager wait while the configuration is read again. What was
 // wrong with it is in the line afterwards; it is no reason to end.
-func (s *service) reloadNow() error {
-	if err := s.notify.Reloading(); err != nil {
-		return err
-	}
+func (s *service) reloadNow() {
+	s.untold(s.notify.Reloading())
 	_ = s.reload() // said in the log and in the line
 	s.forget()
-	return s.notify.Ready(s.Line())
+	s.untold(s.notify.Ready(s.Line()))
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // releaseKey is the public key that releases are signed with, in the one-line
-// form of minisign. It is set by the linker, from packaging/release.pub.
+// form of minisign. It is set by the linker, from packaging/release.pub, which
+// comes with the first signed release; until then it is empty.
 var releaseKey string
 
 type versionCommand struct {
@@ -152,7 +153,8 @@ func (c *versionCommand) publicKey() (minisign.PublicKey, error) {
 		}
 	}
 	if text == "" {
-		return minisign.PublicKey{}, usage("this build has no release key in it; name one with --key KEY")
+		return minisign.PublicKey{}, usage("this build carries no release key, so it cannot tell whose file this is: name the public key of who signed it with --key KEY; " +
+			"release.pub, and a program that has it inside, come with the first signed release")
 	}
 	key, err := minisign.ParsePublicKey(text)
 	if err != nil {
