@@ -25,6 +25,9 @@ var (
 	descResets   = metric("projection_resets_total", "Times the stream was read again from its start.")
 	descRolled   = metric("rollups_total", "Closed hours written by this node.")
 	descLeader   = metric("leader", "1 while this node writes closed hours.")
+	descBatches  = metric("batches_refused_total", "Messages of the stream that are no good batches of the box they came from, by reason. Counted again when the stream is read again.", "reason")
+	descAsks     = metric("asks_total", "Questions of boxes where they stand that this node answered.")
+	descSpurned  = metric("asks_refused_total", "Questions of boxes that were not answered, by reason.", "reason")
 	descJoins    = metric("identity_refused_total", "Requests to join, to renew or to be known that were refused, by reason.", "reason")
 )
 
@@ -61,6 +64,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLag, float64(st.Lag))
 	gauge(descPosition, float64(st.Position.Seq))
 	count(descResets, st.Resets)
+	count(descAsks, st.Asks)
+	for reason, n := range st.AsksRefused {
+		count(descSpurned, n, reason)
+	}
+	for reason, n := range st.BatchesRefused {
+		count(descBatches, n, reason)
+	}
 	count(descRolled, st.Rolled)
 	leader := 0.0
 	if st.Leader {

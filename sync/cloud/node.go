@@ -139,6 +139,7 @@ func secretIn(file, key string) (string, error) {
 const (
 	checkEvery  = 5 * time.Second
 	resyncAfter = 30 * time.Second
+	askEvery    = time.Second / 16
 )
 
 func (n *Node) speed() time.Duration { return time.Duration(max(n.cfg.Speed, 1)) }
@@ -160,7 +161,7 @@ func (n *Node) buildProjector() (err error) {
 	n.projector, err = projector.New(projector.Config{
 		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
 		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.id, Logger: n.part("projector"),
-		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(),
+		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(), AskEvery: askEvery / n.speed(),
 	})
 	return err
 }

@@ -157,6 +157,9 @@ func (p *Projector) pump(ctx context.Context, messages jetstream.MessagesContext
 			return err
 		}
 		i := item{p.judge.message(ctx, m.Subject(), m.Data(), meta), len(m.Data()), meta.NumPending}
+		if i.message.Body == nil {
+			p.spurned.add(i.message.Refused)
+		}
 		select {
 		case items <- i:
 		case <-ctx.Done():

@@ -148,9 +148,49 @@ func TestAsk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "four asks are refused", func() bool { return n.Stats().Refused == before.Refused+4 })
+	eventually(t, "four asks are refused", func() bool {
+		now := n.Stats().AsksRefused
+		return now["reply"] == before.AsksRefused["reply"]+3 && now["malformed"] == before.AsksRefused["malformed"]+1
+	})
 	if after := n.Stats(); after.Asks != before.Asks || len(other) > 0 {
 		t.Errorf("%d asks answered, %d messages to others", after.Asks-before.Asks, len(other))
+	}
+}
+
+// TestAskTooOften: a box that asks all the time is answered as often as a box
+// has to be, and keeps nobody else from an answer.
+func TestAskTooOften(t *testing.T) {
+	const asks, answered = 500, 64
+	b, _ := brokertest.Start(t, t.TempDir())
+	n := startNode(t, b, newRegister(), file(t), func(cfg *projector.Config) { cfg.AskEvery = time.Hour })
+	boxes := fleet(2, 41)
+	<-n.Ready()
+	ask, err := json.Marshal(wire.Ask{Version: "v1", Incarnation: 9, Oldest: 1, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := brokertest.Connect(b, boxes[1].ID, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	other := func() error { _, err := conn.Request(boxes[1].ID.AskSubject(), ask, 5*time.Second); return err }
+	eventually(t, "the node answers", func() bool { return other() == nil })
+	before := n.Stats().Asks
+	for range asks {
+		if err := b.Conn().PublishRequest(boxes[0].ID.AskSubject(), boxes[0].ID.InboxPrefix()+".1", ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "every ask is answered or refused", func() bool {
+		now := n.Stats()
+		return now.Asks-before+now.AsksRefused["too-often"] == asks
+	})
+	if now := n.Stats(); now.Asks-before != answered {
+		t.Errorf("%d asks were answered, %v refused; want %d answered", now.Asks-before, now.AsksRefused, answered)
+	}
+	if err := other(); err != nil {
+		t.Errorf("the other box: %v", err)
 	}
 }
 

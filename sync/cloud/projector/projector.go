@@ -13,18 +13,20 @@ import (
 
 // Projector feeds one projection. Its methods may be called concurrently.
 type Projector struct {
-	cfg     Config
-	judge   *judge
-	nudger  *nudger
-	roller  *roller
-	results chan struct{} // holds one token when outcomes may wait
-	ready   chan struct{} // closed when the projection has caught up for the first time
+	cfg       Config
+	judge     *judge
+	nudger    *nudger
+	roller    *roller
+	allowance *allowance
+	results   chan struct{} // holds one token when outcomes may wait
+	ready     chan struct{} // closed when the projection has caught up for the first time
 
 	lag     atomic.Uint64 // messages of the stream that were not read yet
 	applied atomic.Uint64 // messages
 	resets  atomic.Uint64
 	asks    atomic.Uint64
-	refused atomic.Uint64 // asks
+	refused tally // asks
+	spurned tally // messages of the stream
 	health  atomic.Pointer[error]
 }
 
@@ -37,7 +39,9 @@ func New(cfg Config) (*Projector, error) {
 	p := &Projector{
 		cfg: cfg, judge: newJudge(cfg.Keys), nudger: newNudger(&cfg), results: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	p.roller = newRoller(&cfg)
+	p.roller, p.allowance = newRoller(&cfg), newAllowance(cfg.AskEvery)
+	p.refused = newTally(refusedReply, refusedOften)
+	p.spurned = newTally(refusedSubject, refusedUnknown, refusedNoKey, refusedEnded)
 	p.lag.Store(^uint64(0))
 	return p, nil
 }
@@ -86,9 +90,11 @@ type Stats struct {
 	Nudges   uint64
 	Resyncs  uint64 // nudges that asked for frames again
 	Asks     uint64 // answered
-	Refused  uint64 // asks that were not
-	Rolled   uint64 // hours written to RU
-	Leader   bool   // writes them now
+	// AsksRefused and BatchesRefused count by reason; every reason is in them.
+	AsksRefused    map[string]uint64
+	BatchesRefused map[string]uint64
+	Rolled         uint64 // hours written to RU
+	Leader         bool   // writes them now
 }
 
 // Stats returns them.
@@ -96,7 +102,7 @@ func (p *Projector) Stats() Stats {
 	_, leader := p.roller.lease.held()
 	return Stats{
 		Position: p.cfg.Projection.Position(), Lag: p.lag.Load(), Applied: p.applied.Load(), Resets: p.resets.Load(),
-		Nudges: p.nudger.nudges.Load(), Resyncs: p.nudger.resyncs.Load(), Asks: p.asks.Load(), Refused: p.refused.Load(),
+		Nudges: p.nudger.nudges.Load(), Resyncs: p.nudger.resyncs.Load(), Asks: p.asks.Load(), AsksRefused: p.refused.counts(), BatchesRefused: p.spurned.counts(),
 		Rolled: p.roller.rolled.Load(), Leader: leader,
 	}
 }
