@@ -59,18 +59,18 @@ func (p *Projection) read(id wire.BoxID, with func(*reader) error) error {
 
 // Applied returns up to which sequence number every frame of an incarnation of
 // the box has been applied; 0 for one that is not known.
-func (p *Projection) Applied(id wire.BoxID, incarnation uint64) (through uint64, err error) {
+func (p *Projection) Applied(id wire.BoxID, incarnation uint64) (through, newest uint64, err error) {
 	if v := p.Box(id); v != nil && v.Incarnation == incarnation {
-		return v.Applied, nil
+		return v.Applied, v.Newest, nil
 	}
 	err = p.read(id, func(r *reader) error {
 		inc, err := r.box.past(incarnation)
 		if inc != nil {
-			through = inc.coverage.through
+			through, newest = inc.coverage.through, inc.newest
 		}
 		return err
 	})
-	return through, err
+	return through, newest, err
 }
 
 // Rooms returns the rooms that are open at a box, by id.

@@ -77,11 +77,11 @@ func (p *Projector) refuse(reason, subject string) {
 // Standing is the answer to a box's question. Before Ready the projection may be
 // behind, and the answer make the box send again what is on its way.
 func (p *Projector) Standing(box wire.BoxID, ask *wire.Ask) (*wire.Standing, error) {
-	applied, err := p.cfg.Projection.Applied(box, ask.Incarnation)
+	applied, newest, err := p.cfg.Projection.Applied(box, ask.Incarnation)
 	if err != nil {
 		return nil, err
 	}
-	s := &wire.Standing{Now: time.Now().UTC(), Incarnation: ask.Incarnation, Applied: applied}
+	s := &wire.Standing{Now: time.Now().UTC(), Incarnation: ask.Incarnation, Applied: applied, Newest: newest}
 	if v := p.cfg.Projection.Box(box); v != nil && v.Incarnation != 0 {
 		s.Incarnation = v.Incarnation
 	}
