@@ -296,11 +296,14 @@ func (c *courier) takeNudge(n *wire.Nudge, now time.Time) error {
 }
 
 func (c *courier) takeStanding(s *standing, now time.Time) error {
-	c.asked, c.asks, c.nextAsk = time.Time{}, 0, now.Add(c.askPause())
 	p := c.frames.Position()
+	if s.about != p.incarnation {
+		// Of before the outbox began anew, or what another box with a copy of this
+		// one's folder has asked: two that asked again for that would never end.
+		return nil
+	}
+	c.asked, c.asks, c.nextAsk = time.Time{}, 0, now.Add(c.askPause())
 	switch {
-	case s.about != p.incarnation: // of before the outbox began anew
-		return c.ask(now)
 	case max(s.Applied, s.Newest) > max(p.known, p.applied): // another copy of this outbox has told it
 		c.log.Warn("the cloud knows of more than this box; it counts anew", "seq", p.known, "applied", s.Applied)
 		if err := c.frames.Renew(); err != nil {
