@@ -151,6 +151,9 @@ func (n *Node) openProjection() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := projector.Sweep(n.cfg.Data); err != nil {
+		n.log.Warn("what an interrupted verify has left cannot be removed", "component", "projection", "err", err)
+	}
 	if damage := n.projection.Damage(); damage != nil {
 		n.log.Warn("the projection was damaged and is made anew from the streams", "component", "projection", "err", damage)
 	}

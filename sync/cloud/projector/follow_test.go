@@ -3,8 +3,10 @@ package projector_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -104,6 +106,50 @@ func TestVerifyFindsADifference(t *testing.T) {
 	report, err := projector.Verify(t.Context(), b.JetStream(), r, n.p, t.TempDir())
 	if err != nil || report.Equal() {
 		t.Errorf("verify says %+v, %v", report, err)
+	}
+}
+
+// TestStuckResult: the outcome of a command that cannot be handed on holds up
+// those of its own box alone, however many wait, and is not lost.
+func TestStuckResult(t *testing.T) {
+	b, _ := brokertest.Start(t, t.TempDir())
+	r := newRegister()
+	boxes := fleet(2, 43)
+	r.stuck = map[wire.BoxID]bool{boxes[0].ID: true}
+	for i := range wire.MaxResults {
+		for _, f := range boxes[0].Frames[:3] {
+			f.Results = append(f.Results, &wire.Result{Id: fmt.Sprintf("c%d-%d", f.GetFirst(), i), Ok: true, AtMs: 5})
+		}
+	}
+	boxes[1].Frames[9].Results = []*wire.Result{{Id: "c1", Ok: true, AtMs: 5}}
+	n := startNode(t, b, r, file(t), nil)
+	sendAll(t, b, boxes[0], 60)
+	sendAll(t, b, boxes[1], 60)
+	n.wait(t, b)
+	eventually(t, "the other box's result is handed on", func() bool { return len(r.heard()) == 1 })
+	if got := r.heard()[0]; got.Box != boxes[1].ID {
+		t.Errorf("the first result is %+v, want the other box's", got)
+	}
+	r.mu.Lock()
+	clear(r.stuck)
+	r.mu.Unlock()
+	eventually(t, "the rest comes", func() bool { return len(r.heard()) == 1+3*wire.MaxResults })
+}
+
+// TestSweep: folders of a Verify that was killed go, and nothing else.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"verify-1", "verify-2", "streams"} {
+		if err := os.MkdirAll(filepath.Join(dir, name, "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := projector.Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 || left[0].Name() != "streams" {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }
 

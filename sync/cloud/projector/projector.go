@@ -1,14 +1,17 @@
 package projector
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"signalbox/sync/cloud/projection"
+	"signalbox/sync/wire"
 )
 
 // Projector feeds one projection. Its methods may be called concurrently.
@@ -140,21 +143,39 @@ func (p *Projector) handOn(ctx context.Context) error {
 	}
 }
 
+// maxFailing are boxes whose outcomes are not taken after which nobody's are
+// thought to be.
+const maxFailing = 8
+
+// handOnAll goes through all outcomes once. One that is not taken holds up those
+// of its own box and of no other.
 func (p *Projector) handOnAll(ctx context.Context) error {
-	for {
-		some, err := p.cfg.Projection.Results(64)
+	var first error
+	var after *projection.Result
+	failing := map[wire.BoxID]bool{}
+	for len(failing) < maxFailing {
+		some, err := p.cfg.Projection.Results(after, 64)
 		if err != nil || len(some) == 0 {
-			return err
+			return errors.Join(first, err)
 		}
-		for i, r := range some {
-			if err := p.cfg.Results.Result(ctx, r); err != nil {
-				return errors.Join(err, p.cfg.Projection.Done(some[:i]))
+		var done []projection.Result
+		for _, r := range some {
+			if failing[r.Box] || len(failing) >= maxFailing {
+				continue
 			}
+			if err := p.cfg.Results.Result(ctx, r); err != nil {
+				failing[r.Box] = true
+				first = cmp.Or(first, fmt.Errorf("command %s of %s: %w", r.ID, r.Box, err))
+				continue
+			}
+			done = append(done, r)
 		}
-		if err := p.cfg.Projection.Done(some); err != nil {
+		if err := p.cfg.Projection.Done(done); err != nil {
 			return err
 		}
+		after = &some[len(some)-1]
 	}
+	return first
 }
 
 func (p *Projector) wakeResults() {
