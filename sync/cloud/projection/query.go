@@ -120,7 +120,7 @@ type Point struct {
 	cell
 }
 
-// Value returns the value of one of PointSeries.
+// Value returns the value of a metric that points have.
 func (p *Point) Value(id wire.MetricID) (int64, bool) {
 	i := slices.Index(series[:], id)
 	if i < 0 || p.has&(1<<i) == 0 {
@@ -128,9 +128,6 @@ func (p *Point) Value(id wire.MetricID) (int64, bool) {
 	}
 	return p.values[i], true
 }
-
-// PointSeries are the metrics that points have.
-func PointSeries() []wire.MetricID { return slices.Clone(series[:]) }
 
 // Points returns those that start within [from, to) and of which something was
 // told, at most those of KeepPoints.
