@@ -34,6 +34,9 @@ var (
 	descBackEnds = metric("backups_total", "Sealed backups that this node has stored, given, or not brought to an end, and those removed with their sites, by outcome.", "outcome")
 	descBackMove = metric("backup_transferred_bytes_total", "Bytes of sealed backups, by direction as boxes see it.", "direction")
 	descBackNo   = metric("backup_refused_total", "Requests about sealed backups that were refused, by reason.", "reason")
+	descBatches  = metric("batches_refused_total", "Messages of the stream that are no good batches of the box they came from, by reason. Counted again when the stream is read again.", "reason")
+	descAsks     = metric("asks_total", "Questions of boxes where they stand that this node answered.")
+	descSpurned  = metric("asks_refused_total", "Questions of boxes that were not answered, by reason.", "reason")
 	descJoins    = metric("identity_refused_total", "Requests to join, to renew or to be known that were refused, by reason.", "reason")
 )
 
@@ -71,6 +74,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLag, float64(st.Lag))
 	gauge(descPosition, float64(st.Position.Seq))
 	count(descResets, st.Resets)
+	count(descAsks, st.Asks)
+	for reason, n := range st.AsksRefused {
+		count(descSpurned, n, reason)
+	}
+	for reason, n := range st.BatchesRefused {
+		count(descBatches, n, reason)
+	}
 	count(descRolled, st.Rolled)
 	leader := 0.0
 	if st.Leader {

@@ -142,6 +142,7 @@ func secretIn(file, key string) (string, error) {
 const (
 	checkEvery  = 5 * time.Second
 	resyncAfter = 30 * time.Second
+	askEvery    = time.Second / 16
 )
 
 func (n *Node) speed() time.Duration { return time.Duration(max(n.cfg.Speed, 1)) }
@@ -153,6 +154,9 @@ func (n *Node) openProjection() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := projector.Sweep(n.cfg.Data); err != nil {
+		n.log.Warn("what an interrupted verify has left cannot be removed", "component", "projection", "err", err)
+	}
 	if damage := n.projection.Damage(); damage != nil {
 		n.log.Warn("the projection was damaged and is made anew from the streams", "component", "projection", "err", damage)
 	}
@@ -163,7 +167,7 @@ func (n *Node) buildProjector() (err error) {
 	n.projector, err = projector.New(projector.Config{
 		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
 		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.id, Logger: n.part("projector"),
-		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(),
+		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(), AskEvery: askEvery / n.speed(),
 	})
 	return err
 }

@@ -88,7 +88,7 @@ func TestAnyOfFiveKilled(t *testing.T) {
 		for _, s := range w.servers {
 			s.kill()
 		}
-		if t.Failed() {
+		if t.Failed() || os.Getenv("CLUSTER_LOGS") != "" {
 			w.logs(dir)
 		}
 	})

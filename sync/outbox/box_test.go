@@ -158,7 +158,11 @@ func (c *cloud) apply(incarnation uint64, frames []*wire.Frame) error {
 // drain sends all that the cloud has not yet.
 func (c *cloud) drain(tb testing.TB, out *outbox.Outbox) (batches int) {
 	tb.Helper()
-	for inc := out.Incarnation(); ; batches++ {
+	inc := out.Incarnation()
+	if err := out.Applied(inc, c.applied[inc]); err != nil { // nothing is sent before the two agree
+		tb.Fatal(err)
+	}
+	for ; ; batches++ {
 		frames, err := out.Next(c.applied[inc]+1, wire.MaxBatchFrames, wire.MaxBatchBytes)
 		if err != nil {
 			tb.Fatal(err)

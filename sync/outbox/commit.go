@@ -52,8 +52,9 @@ func (o *Outbox) Update(fn func(*State) error) error {
 }
 
 // NewIncarnation begins to count anew under another name, because the cloud was
-// told more in the present one than this outbox knows of. What was counted since
-// the outbox was opened is not among that, and is where the new one begins.
+// told more in the present one than this outbox knows of. What was counted and
+// observed since the outbox was opened is not among that, and is where the new
+// one begins.
 func (o *Outbox) NewIncarnation(reason string) error {
 	return o.change(func(next *record) (*stored, error) {
 		state := next.State
@@ -65,7 +66,9 @@ func (o *Outbox) NewIncarnation(reason string) error {
 			state.Counters[id] = total - min(base, total)
 		}
 		state.Reported, state.Alerts = wire.Reported{}, map[wire.AlertKind]bool{}
-		*next = record{Incarnation: newIncarnation(), Commits: next.Commits, Since: map[wire.MetricID]uint64{}, State: state}
+		state.hours.renew()
+		state.apart = true
+		*next = record{Incarnation: newIncarnation(), Commits: next.Commits, Since: map[wire.MetricID]uint64{}, Opened: 1, State: state}
 		o.cfg.Logger.Warn("the outbox counts under a new incarnation; frames of the old one are dropped", "reason", reason)
 		return nil, nil
 	}, time.Time{})
@@ -78,7 +81,7 @@ func (o *Outbox) NewIncarnation(reason string) error {
 func (o *Outbox) Adopt(box string) (state State, err error) {
 	err = o.change(func(next *record) (*stored, error) {
 		if was := next.State.Box; was != "" && was != box {
-			*next = record{Incarnation: newIncarnation(), Commits: next.Commits, Since: map[wire.MetricID]uint64{}, State: newState()}
+			*next = record{Incarnation: newIncarnation(), Commits: next.Commits, Since: map[wire.MetricID]uint64{}, Opened: 1, State: newState()}
 			o.cfg.Logger.Warn("the outbox counts for another box; frames of the old one are dropped", "node", was)
 		}
 		next.State.Box = box
@@ -134,8 +137,9 @@ func (o *Outbox) begin() *record {
 	defer o.mu.RUnlock()
 	next := o.rec.clone()
 	next.Applied = o.applied
-	if o.agreed {
-		next.Since = nil
+	if o.agreed && next.Since != nil {
+		next.Since, next.Opened = nil, 0
+		next.State.agree()
 	}
 	return next
 }

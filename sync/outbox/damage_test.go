@@ -157,6 +157,9 @@ func damageRunning(t *testing.T, damage func(*os.File) error, reads bool) {
 	dir := t.TempDir()
 	out := open(t, outbox.Config{Dir: dir, KeepApplied: time.Minute}.NoSync())
 	b := newBox(t, out)
+	if err := out.Applied(out.Incarnation(), 0); err != nil {
+		t.Fatal(err)
+	}
 	b.ticks(t, 300)
 	f, err := os.OpenFile(filepath.Join(dir, "upstream.db"), os.O_RDWR, 0)
 	if err != nil {

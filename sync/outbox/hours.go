@@ -21,6 +21,9 @@ type hourKey struct {
 type hour struct {
 	dist *wire.DistributionSketch
 	set  *wire.SetSketch
+	// recent is what of dist came since the file was opened, while the cloud and
+	// this outbox have not agreed since; nil for nothing. It is not on disk.
+	recent *wire.DistributionSketch
 	// fresh counts what came since it was told, toldMs says when that was.
 	fresh  int
 	toldMs int64
@@ -39,6 +42,12 @@ func (s *State) Observe(id wire.MetricID, at time.Time, value float64) {
 	if h := s.hour(id, at); h != nil && h.dist != nil {
 		h.dist.Add(value)
 		h.fresh++
+		if s.apart {
+			if h.recent == nil {
+				h.recent = wire.NewDistribution()
+			}
+			h.recent.Add(value)
+		}
 	}
 }
 
@@ -94,12 +103,38 @@ func (s *State) Sketches(d *wire.Draft, now time.Time) {
 	}
 }
 
+// agree forgets what is recent: the cloud has heard the rest.
+func (s *State) agree() {
+	s.apart = false
+	for _, h := range s.hours {
+		h.recent = nil
+	}
+}
+
+// renew leaves of distributions what the cloud cannot have heard under the
+// incarnation before: told again, a value would count twice. A set may be told
+// again.
+func (hs hours) renew() {
+	for key, h := range hs {
+		switch {
+		case h.set != nil:
+		case h.recent == nil:
+			delete(hs, key)
+		default:
+			h.dist, h.fresh, h.toldMs = h.recent.Copy(), int(h.recent.Count()), 0
+		}
+	}
+}
+
 func (hs hours) clone() hours {
 	c := make(hours, len(hs))
 	for key, h := range hs {
 		n := *h
 		if h.dist != nil {
 			n.dist = h.dist.Copy()
+		}
+		if h.recent != nil {
+			n.recent = h.recent.Copy()
 		}
 		if h.set != nil {
 			n.set = h.set.Copy()

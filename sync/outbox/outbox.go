@@ -155,8 +155,12 @@ func (o *Outbox) open() error {
 		return errors.Join(err, db.close())
 	}
 	if rec.Since == nil {
-		rec.Since = maps.Clone(rec.State.Counters)
+		rec.Since, rec.Opened = maps.Clone(rec.State.Counters), rec.Seq+1
 	}
+	if rec.Opened == 0 { // of a version that did not keep it
+		rec.Opened = rec.Seq + 1
+	}
+	rec.State.apart = true
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.db, o.rec, o.tally, o.applied, o.agreed, o.merged = db, rec, w.tally, rec.Applied, false, [2]uint64{}
@@ -260,19 +264,42 @@ const frameOverhead = 5
 
 // Applied takes the watermark of the cloud: it has applied every frame of that
 // incarnation up to seq. It may go down, when the cloud was restored from an
-// older copy. It is written with the next commit. Watermarks of other
-// incarnations are ignored; ErrAhead is returned for a seq that was never made.
+// older copy. It is written with the next commit, but for the first since the
+// file was opened, which is on disk when Applied returns: from then on the cloud may
+// know more than it did at the opening. Watermarks of other incarnations are
+// ignored; ErrAhead is returned for a seq above Stats.Known.
 func (o *Outbox) Applied(incarnation, seq uint64) error {
+	first, err := o.takeApplied(incarnation, seq)
+	if err != nil || !first {
+		return err
+	}
+	if err := o.Update(func(*State) error { return nil }); err != nil {
+		o.cfg.Logger.Warn("the outbox cannot keep that the cloud agrees with it", "err", err) // the next commit does
+	}
+	return nil
+}
+
+func (o *Outbox) takeApplied(incarnation, seq uint64) (first bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
+	switch known := o.knownLocked(); {
 	case incarnation != o.rec.Incarnation:
-		return nil
-	case seq > o.rec.Seq:
-		return fmt.Errorf("outbox: %w: it has applied %d, the newest is %d", ErrAhead, seq, o.rec.Seq)
+		return false, nil
+	case seq > known:
+		return false, fmt.Errorf("outbox: %w: it has applied %d, it can know of %d", ErrAhead, seq, known)
 	}
+	first = !o.agreed
 	o.applied, o.agreed = seq, true
-	return nil
+	return first, nil
+}
+
+// knownLocked is the highest sequence number that the cloud can have heard of
+// from this outbox: nothing is sent before the two agree.
+func (o *Outbox) knownLocked() uint64 {
+	if o.agreed || o.rec.Since == nil {
+		return o.rec.Seq
+	}
+	return min(o.rec.Opened-1, o.rec.Seq)
 }
 
 // Stats are the outbox's own numbers.
@@ -280,6 +307,7 @@ type Stats struct {
 	Incarnation    uint64
 	Oldest, Newest uint64 // sequence numbers; Oldest above Newest: none
 	Applied        uint64
+	Known          uint64 // the highest number that the cloud can have heard of from here
 	Frames         int
 	Bytes          int64  // of all frames
 	FileBytes      int64  // of the file, which never shrinks
@@ -295,7 +323,7 @@ func (o *Outbox) Stats() Stats {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	s := Stats{
-		Incarnation: o.rec.Incarnation, Oldest: o.tally.oldest, Newest: o.rec.Seq, Applied: o.applied,
+		Incarnation: o.rec.Incarnation, Oldest: o.tally.oldest, Newest: o.rec.Seq, Applied: o.applied, Known: o.knownLocked(),
 		Frames: o.tally.frames, Bytes: o.tally.bytes, LimitBytes: o.cfg.HardBytes,
 		Merged: o.rec.Merged, Lost: o.rec.Lost, WrittenBytes: o.written.Load(),
 	}

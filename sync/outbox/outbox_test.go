@@ -147,6 +147,128 @@ func TestRestoredBoxCountsOn(t *testing.T) {
 	c.check(t, b) // what it counted since the copy, and nothing twice
 }
 
+// TestCopyThatOvertakes: a box is restored from a copy of its disk and makes
+// more frames than the cloud has of it before the two meet. Their numbers agree,
+// and what they stand for does not.
+func TestCopyThatOvertakes(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	out := open(t, outbox.Config{Dir: dir})
+	b, c := newBox(t, out), newCloud()
+	b.ticks(t, 20)
+	c.drain(t, out)
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	b.out = open(t, outbox.Config{Dir: dir})
+	inc := b.out.Incarnation()
+	c.drain(t, b.out)
+	b.ticks(t, 30)
+	c.drain(t, b.out)
+
+	b.out = open(t, outbox.Config{Dir: other})
+	b.ticks(t, 70)
+	if s := b.out.Stats(); s.Newest <= c.applied[inc] || s.Known != 20 {
+		t.Fatalf("the copy is at %+v, the cloud at %d", s, c.applied[inc])
+	}
+	if err := b.out.Applied(inc, c.applied[inc]); !errors.Is(err, outbox.ErrAhead) {
+		t.Fatalf("got %v, want ErrAhead", err)
+	}
+	if err := b.out.NewIncarnation("restored"); err != nil {
+		t.Fatal(err)
+	}
+	b.ticks(t, 3)
+	c.drain(t, b.out)
+	c.check(t, b)
+}
+
+// TestAgreementIsKept: a box that crashes after it has sent frames, and before
+// the next commit, is not taken for a copy.
+func TestAgreementIsKept(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	out := open(t, outbox.Config{Dir: dir})
+	b, c := newBox(t, out), newCloud()
+	b.ticks(t, 5)
+	c.drain(t, out)
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil { // as the disk is in this moment
+		t.Fatal(err)
+	}
+	b.out = open(t, outbox.Config{Dir: other})
+	b.ticks(t, 2)
+	c.drain(t, b.out)
+	c.check(t, b)
+}
+
+// TestValuesAreToldOnce: a new incarnation tells again of no value that the
+// cloud has heard of under the one before, and of every other.
+func TestValuesAreToldOnce(t *testing.T) {
+	dir, now := t.TempDir(), start
+	commit := func(out *outbox.Outbox, values int) *wire.Frame {
+		t.Helper()
+		v, err := wire.NewVeil(wire.Default, make([]byte, wire.MinSiteKeyBytes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Minute)
+		seq, err := out.Commit(now, func(s *outbox.State) (*wire.Draft, error) {
+			d := v.Draft(wire.Span{Start: now.Add(-time.Minute), End: now, Boot: 1, Mono: time.Hour})
+			for range values {
+				s.Observe(wire.QualityJoinMs, now, 12)
+			}
+			s.Sketches(d, now)
+			return d, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames, err := out.Next(seq, 1, 1<<20)
+		if err != nil || len(frames) != 1 {
+			t.Fatalf("%d frames, %v", len(frames), err)
+		}
+		return frames[0]
+	}
+	told := func(f *wire.Frame) uint64 {
+		t.Helper()
+		if len(f.GetSketches()) != 1 {
+			t.Fatalf("%d sketches in a frame, want 1", len(f.GetSketches()))
+		}
+		d, err := wire.ParseDistribution(f.GetSketches()[0].GetData())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Count()
+	}
+	out := open(t, outbox.Config{Dir: dir})
+	if got := told(commit(out, 60)); got != 60 {
+		t.Errorf("told of %d values, want 60", got)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out = open(t, outbox.Config{Dir: dir})
+	commit(out, 7) // the cloud is ahead, which the box does not know yet
+	if err := out.NewIncarnation("restored"); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(commit(out, 3)); got != 10 {
+		t.Errorf("the new incarnation tells of %d values, want the 10 since the opening", got)
+	}
+	if err := out.Applied(out.Incarnation(), 1); !errors.Is(err, outbox.ErrAhead) {
+		t.Errorf("got %v, want ErrAhead: nothing was sent yet", err)
+	}
+	if err := out.Applied(out.Incarnation(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.NewIncarnation("again"); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(commit(out, 55)); got != 55 {
+		t.Errorf("after the two agreed: told of %d values, want 55", got)
+	}
+}
+
 // TestAdopt: what was counted for one box is not sent in the name of another,
 // nor are its orders followed there, wherever the process ends in between.
 func TestAdopt(t *testing.T) {
@@ -273,6 +395,9 @@ func TestCoarsens(t *testing.T) {
 	out := open(t, cfg)
 	b, c := newBox(t, out), newCloud()
 	b.step = 10 * time.Minute
+	if err := out.Applied(out.Incarnation(), 0); err != nil {
+		t.Fatal(err)
+	}
 	b.ticks(t, 500)
 	// The cloud gets some of it, the answer does not come back.
 	frames, err := out.Next(1, 30, 1<<20)

@@ -36,6 +36,7 @@ type State struct {
 	EndMs int64 `json:"end_ms,omitempty"`
 
 	hours hours
+	apart bool // what came since the file was opened is kept apart, see hour.recent
 }
 
 // Command is one that was begun.
@@ -121,7 +122,10 @@ type record struct {
 	// from the first opening after that on: what a restored copy of the file
 	// counts beyond them, the cloud has not heard.
 	Since map[wire.MetricID]uint64 `json:"since"`
-	Rooms int                      `json:"rooms"` // how many have a record
+	// Opened is Seq plus one at that opening. A cloud that knows of a higher
+	// number heard it from another copy of this file.
+	Opened uint64 `json:"opened,omitempty"`
+	Rooms  int    `json:"rooms"` // how many have a record
 	// Commits counts transactions, to tell whether one has landed.
 	Commits uint64 `json:"commits"`
 	State   State  `json:"state"`

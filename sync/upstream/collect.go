@@ -224,6 +224,7 @@ func (c *collector) frame() {
 		return d, nil
 	})
 	if err != nil {
+		c.observed.back(values, devices)
 		c.failed(err, now)
 		return
 	}

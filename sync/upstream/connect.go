@@ -72,7 +72,7 @@ func (m *member) try(ctx context.Context, endpoint *url.URL, blocked *int) error
 		return m.carry(ctx, s, endpoint)
 	}
 	m.log.Info("no WebSocket comes through; going on without", "remote", endpoint.Host, "err", err)
-	ctx, cancel := context.WithTimeoutCause(ctx, postFor, errTryAgain)
+	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.paced(postFor), errTryAgain)
 	defer cancel()
 	if err = m.carry(ctx, p, endpoint); errors.Is(context.Cause(ctx), errTryAgain) {
 		err = errTryAgain

@@ -55,6 +55,7 @@ type position struct {
 	incarnation    uint64
 	oldest, newest uint64 // oldest > newest: none
 	applied        uint64
+	known          uint64 // the highest that the cloud can have heard of from here
 }
 
 // flight is a batch under way.
@@ -273,10 +274,13 @@ func (c *courier) take(e event, now time.Time) error {
 func (c *courier) takeNudge(n *wire.Nudge, now time.Time) error {
 	p := c.frames.Position()
 	if n.Incarnation == p.incarnation {
-		if n.Applied > p.newest && n.Applied > 0 { // the Standing tells what to do about it
+		switch {
+		case !c.stood: // the Standing comes first: it tells whether these are this outbox's numbers
+		case n.Applied > p.known:
 			return c.ask(now)
+		default:
+			c.applied(p.incarnation, n.Applied)
 		}
-		c.applied(p.incarnation, n.Applied)
 		if n.Resync > 0 {
 			c.attempt++
 			c.rewind(n.Resync - 1)
@@ -292,13 +296,16 @@ func (c *courier) takeNudge(n *wire.Nudge, now time.Time) error {
 }
 
 func (c *courier) takeStanding(s *standing, now time.Time) error {
-	c.asked, c.asks, c.nextAsk = time.Time{}, 0, now.Add(c.askPause())
 	p := c.frames.Position()
+	if s.about != p.incarnation {
+		// Of before the outbox began anew, or what another box with a copy of this
+		// one's folder has asked: two that asked again for that would never end.
+		return nil
+	}
+	c.asked, c.asks, c.nextAsk = time.Time{}, 0, now.Add(c.askPause())
 	switch {
-	case s.about != p.incarnation: // of before the outbox began anew
-		return c.ask(now)
-	case s.Applied > max(p.newest, p.applied):
-		c.log.Warn("the cloud knows of more than this box; it counts anew", "seq", p.newest, "applied", s.Applied)
+	case max(s.Applied, s.Newest) > max(p.known, p.applied): // another copy of this outbox has told it
+		c.log.Warn("the cloud knows of more than this box; it counts anew", "seq", p.known, "applied", s.Applied)
 		if err := c.frames.Renew(); err != nil {
 			return err
 		}

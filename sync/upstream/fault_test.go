@@ -272,6 +272,110 @@ func TestOlderCopy(t *testing.T) {
 	})
 }
 
+// A box that is offline with an older copy of its folder, for so long that it
+// makes more frames than the cloud has, counts under another incarnation too:
+// what the cloud has under those numbers is not what they stand for.
+func TestOlderCopyOvertakes(t *testing.T) {
+	bubble(t, func(t *testing.T, c *cloud, n *memory) {
+		start := func(dir string) (*running, *parts) {
+			p := newParts()
+			return run(t, c, dir, func(cfg *Config) { cfg.Source, cfg.connect = p, n.dial }), p
+		}
+		dir, kept := t.TempDir(), t.TempDir()
+		a, p := start(dir)
+		p.count(10)
+		time.Sleep(3 * time.Minute)
+		a.stop()
+		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		a, p = start(dir)
+		p.count(70)
+		time.Sleep(10 * time.Minute)
+		before := a.Status().Newest
+		a.stop()
+		n.hole.Store(true)
+		a, p = start(kept)
+		for range 60 {
+			p.count(1)
+			time.Sleep(time.Minute)
+		}
+		if s := a.Status(); s.Newest <= before {
+			t.Fatalf("the copy made %d frames, want more than the %d that the cloud has", s.Newest, before)
+		}
+		n.hole.Store(false)
+		time.Sleep(10 * time.Minute)
+		if got := c.total(wire.SignalingOffers); got != 140 {
+			t.Errorf("offers: %d, want the 140 of all three", got)
+		}
+		a.stop()
+	})
+}
+
+// Two boxes with copies of one folder that run beside each other do not stay
+// under one incarnation.
+func TestCopyBeside(t *testing.T) {
+	synctestBoxes(t, func(t *testing.T, c *cloud, start func(dir string) (*running, *parts)) {
+		dir, kept := t.TempDir(), t.TempDir()
+		a, p := start(dir)
+		p.count(10)
+		time.Sleep(3 * time.Minute)
+		a.stop()
+		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		a, p = start(dir)
+		time.Sleep(10 * time.Second)
+		b, q := start(kept)
+		for range 10 {
+			p.count(3)
+			q.count(4)
+			time.Sleep(time.Minute)
+		}
+		c.with(func() {
+			if len(c.applied) < 2 {
+				t.Errorf("%d incarnations, want one for each at least", len(c.applied))
+			}
+		})
+		a.stop()
+		b.stop()
+	})
+}
+
+// What is observed while no frame can be kept is in the first that can.
+func TestObservationsWait(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
+		time.Sleep(2 * time.Minute)
+		p.change(func(p *parts) { p.sample.Gauges[9999] = 1 }) // no metric: no frame can be made
+		for range 4 {
+			for range 20 {
+				a.Took(wire.QualityJoinMs, 40*time.Millisecond)
+			}
+			a.Saw("panel-7")
+			time.Sleep(time.Minute)
+		}
+		p.change(func(p *parts) { delete(p.sample.Gauges, 9999) })
+		p.count(1)
+		time.Sleep(30 * time.Minute)
+		values, devices := uint64(0), 0
+		c.with(func() {
+			for _, f := range c.frames {
+				for _, s := range f.GetSketches() {
+					if d, err := wire.ParseDistribution(s.GetData()); s.GetId() == wire.QualityJoinMs && err == nil {
+						values = max(values, d.Count())
+					}
+					if s.GetId() == wire.DevicesUnique {
+						devices++
+					}
+				}
+			}
+		})
+		if values != 80 || devices == 0 {
+			t.Errorf("%d values and %d sets of devices arrived, want 80 values", values, devices)
+		}
+	})
+}
+
 // A box that joins another site begins to count there from nothing,
 // under another incarnation.
 func TestJoinsElsewhere(t *testing.T) {

@@ -126,7 +126,7 @@ type carried struct{ *outbox.Outbox }
 
 func (c carried) Position() position {
 	st := c.Stats()
-	return position{incarnation: st.Incarnation, oldest: st.Oldest, newest: st.Newest, applied: st.Applied}
+	return position{incarnation: st.Incarnation, oldest: st.Oldest, newest: st.Newest, applied: st.Applied, known: st.Known}
 }
 
 func (c carried) After(seq uint64, count, bytes int) ([]*wire.Frame, error) {

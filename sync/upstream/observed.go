@@ -52,6 +52,33 @@ func (o *observed) see(hash uint64, at time.Time) {
 	o.devices[hash] = at.UnixMilli()
 }
 
+// back takes what could not be kept, as if it had come before what has come
+// since.
+func (o *observed) back(values map[wire.MetricID][]observation, devices map[uint64]int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.open {
+		return
+	}
+	since, seen := o.values, o.devices
+	o.values, o.devices = values, devices
+	for id, list := range since {
+		if o.values == nil {
+			o.values = map[wire.MetricID][]observation{}
+		}
+		all := append(o.values[id], list...)
+		o.values[id] = all[:min(len(all), maxObservations)]
+	}
+	for hash, atMs := range seen {
+		if o.devices == nil {
+			o.devices = map[uint64]int64{}
+		}
+		if _, known := o.devices[hash]; known || len(o.devices) < maxDevices {
+			o.devices[hash] = atMs
+		}
+	}
+}
+
 // begin has it keep what comes from now on; end forgets all.
 func (o *observed) begin() { o.set(true) }
 func (o *observed) end()   { o.set(false) }

@@ -53,8 +53,8 @@ func ParseAsk(data []byte) (*Ask, error) {
 func ParseStanding(data []byte) (*Standing, error) {
 	return parseTalk(data, func(s *Standing) error {
 		switch {
-		case s.Applied > MaxSeq:
-			return fmt.Errorf("%w: applied is %d", ErrSequence, s.Applied)
+		case s.Applied > MaxSeq || s.Newest > MaxSeq:
+			return fmt.Errorf("%w: applied is %d, the newest %d", ErrSequence, s.Applied, s.Newest)
 		case s.Now.IsZero() || !wallOK(s.Now.UnixMilli()):
 			return fmt.Errorf("%w: the cloud's clock shows %v", ErrTime, s.Now)
 		case len(s.Commands) > maxCommands:

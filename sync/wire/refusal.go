@@ -19,6 +19,9 @@ const (
 	ErrTime       Refusal = "time"       // times that no clock shows, or in the wrong order
 )
 
+// Refusals are all of them, for metrics that show zeros.
+var Refusals = []Refusal{ErrOversize, ErrMalformed, ErrForeign, ErrSignature, ErrKey, ErrDictionary, ErrLimit, ErrSequence, ErrTime}
+
 // Error is the label.
 func (r Refusal) Error() string { return string(r) }
 

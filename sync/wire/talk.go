@@ -30,6 +30,7 @@ type Standing struct {
 	// Applied of the asker's own, 0 if it is not known.
 	Incarnation uint64    `json:"incarnation,string"`
 	Applied     uint64    `json:"applied"`
+	Newest      uint64    `json:"newest,omitempty"`   // the highest number of that incarnation that was seen
 	Policy      *Policy   `json:"policy,omitempty"`   // when it is newer than the asker's
 	Commands    []Command `json:"commands,omitempty"` // not expired and without a result
 	Live        Seconds   `json:"live,omitempty"`     // as in Nudge

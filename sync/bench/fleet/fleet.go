@@ -104,47 +104,64 @@ const (
 	bufferBytes  = 4 << 10
 )
 
-// Connect opens a tunnel as the box and a connection to the broker through it,
-// which does not come again by itself. closed, which may be nil, is called when
-// it has ended.
-func (d *Dialer) Connect(ctx context.Context, id *identity.Identity, endpoint string, closed func()) (*nats.Conn, error) {
+// challenge has a node give a nonce for a proof.
+func (d *Dialer) challenge(ctx context.Context, ws *websocket.Dialer, target *url.URL) (nonce string, err error) {
+	_, answer, err := ws.DialContext(ctx, target.String(), nil) //nolint:bodyclose // gorilla/websocket reads it to its end
+	if answer == nil || answer.StatusCode != http.StatusUnauthorized {
+		return "", fmt.Errorf("no challenge: %w", errors.Join(err, status(answer)))
+	}
+	for _, challenge := range answer.Header.Values("WWW-Authenticate") {
+		if n, ok := wire.ParseChallenge(challenge); ok {
+			nonce = n
+		}
+	}
+	return nonce, nil
+}
+
+// Open opens a tunnel as the box. session is what the broker knows it by.
+func (d *Dialer) Open(ctx context.Context, id *identity.Identity, endpoint string) (ws *websocket.Conn, session string, err error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	target := &url.URL{Scheme: "wss", Host: u.Host, Path: wire.TunnelPath}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	secure := d.TLS.Clone()
 	secure.ClientSessionCache = tls.NewLRUClientSessionCache(1) // the second handshake is a short one, as a box's
-	ws := websocket.Dialer{
+	dialer := &websocket.Dialer{
 		TLSClientConfig: secure, Subprotocols: []string{wire.TunnelSubprotocol}, NetDialContext: d.Dial,
 		ReadBufferSize: bufferBytes, WriteBufferSize: bufferBytes,
 	}
-	_, answer, err := ws.DialContext(ctx, target.String(), nil) //nolint:bodyclose // gorilla/websocket reads it to its end
-	if answer == nil || answer.StatusCode != http.StatusUnauthorized {
-		return nil, fmt.Errorf("no challenge: %w", errors.Join(err, status(answer)))
-	}
-	nonce := ""
-	for _, challenge := range answer.Header.Values("WWW-Authenticate") {
-		if n, ok := wire.ParseChallenge(challenge); ok {
-			nonce = n
-		}
+	nonce, err := d.challenge(ctx, dialer, target)
+	if err != nil {
+		return nil, "", err
 	}
 	proof, err := id.Prove(nonce, http.MethodGet, target, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	conn, answer, err := ws.DialContext(ctx, target.String(), http.Header{"Authorization": {proof.Header()}}) //nolint:bodyclose // as above
+	conn, answer, err := dialer.DialContext(ctx, target.String(), http.Header{"Authorization": {proof.Header()}}) //nolint:bodyclose // as above
 	if err != nil {
-		return nil, errors.Join(err, status(answer))
+		return nil, "", errors.Join(err, status(answer))
 	}
 	if err := id.VerifyCloud(proof, answer.Header, nil); err != nil {
 		_ = conn.Close()
-		return nil, err
+		return nil, "", err
 	}
 	conn.SetReadLimit(wire.MaxTunnelMessage)
-	box, session := id.Box(), answer.Header.Get(wire.SessionHeader)
+	return conn, answer.Header.Get(wire.SessionHeader), nil
+}
+
+// Connect opens a tunnel as the box and a connection to the broker through it,
+// which does not come again by itself. closed, which may be nil, is called when
+// it has ended.
+func (d *Dialer) Connect(ctx context.Context, id *identity.Identity, endpoint string, closed func()) (*nats.Conn, error) {
+	conn, session, err := d.Open(ctx, id, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	box := id.Box()
 	nc, err := nats.Connect("nats://tunnel",
 		nats.SetCustomDialer(oneConn{&stream{Conn: conn}}), nats.SkipHostLookup(), nats.IgnoreDiscoveredServers(),
 		nats.UserInfoHandler(func() (string, string) { return session, "" }), nats.CustomInboxPrefix(box.InboxPrefix()),

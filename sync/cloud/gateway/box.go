@@ -17,6 +17,7 @@ type box struct {
 	in, out atomic.Uint64
 	last    atomic.Int64 // when it was here last, Unix nanoseconds
 	posted  atomic.Int64 // when it posted last
+	warned  atomic.Int64 // when the log was last told of what it sent
 
 	// Guarded by the gateway's mu.
 	tunnels []*tunnel // oldest first

@@ -13,6 +13,9 @@ type Caller struct {
 	Box   wire.BoxID
 	Until time.Time // its certificate ends
 	Proof Proof
+	// Usual is set for one that was refused as boxes are that do nothing wrong:
+	// it makes another proof.
+	Usual bool
 }
 
 // Proof is what a box has shown, and what the cloud shows in return.
@@ -37,7 +40,7 @@ type Registrar struct{ *identity.Registrar }
 func (g Registrar) Identify(w http.ResponseWriter, r *http.Request) (Caller, bool) {
 	c, ok := g.Registrar.Identify(w, r)
 	if !ok {
-		return Caller{}, false
+		return Caller{Usual: c.Refused.Usual()}, false
 	}
-	return Caller{c.Box, c.Until, c}, true
+	return Caller{Box: c.Box, Until: c.Until, Proof: c}, true
 }

@@ -221,10 +221,11 @@ func (g *Gateway) identify(w http.ResponseWriter, r *http.Request) (Caller, bool
 	}
 	c, ok := g.cfg.Identity.Identify(w, r)
 	// The first of two requests comes without proof, to get a nonce.
-	bad := !ok && r.Header.Get("Authorization") != ""
+	refused := !ok && r.Header.Get("Authorization") != ""
+	bad := refused && !c.Usual
 	g.sources.charge(source, bad, time.Now())
 	switch {
-	case bad:
+	case refused:
 		g.counts.refused.add(refusedIdentity)
 	case !ok:
 		g.counts.challenges.Add(1)

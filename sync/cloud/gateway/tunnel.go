@@ -176,7 +176,7 @@ func (t *tunnel) carry(message io.Reader) bool {
 func (t *tunnel) forward(p []byte) bool {
 	out, err := t.guard.pass(p)
 	if err != nil {
-		t.gateway.log.Warn("tunnel closed for what the box sent", "site", t.id.Site, "box", t.id.Box, "reason", err.Error())
+		t.complain(err)
 		t.end(wire.CloseProtocol, err.Error())
 		return false
 	}
@@ -197,6 +197,19 @@ func (t *tunnel) forward(p []byte) bool {
 	}
 	t.hear()
 	return true
+}
+
+// complainEvery is how often the log is told that a box sends what it must not.
+// A box may do so forty times a second; each is counted.
+const complainEvery = time.Minute
+
+func (t *tunnel) complain(about error) {
+	now := time.Now().UnixNano()
+	last := t.box.warned.Load()
+	if last != 0 && now-last < int64(complainEvery) || !t.box.warned.CompareAndSwap(last, now) {
+		return
+	}
+	t.gateway.log.Warn("tunnel closed for what the box sent", "site", t.id.Site, "box", t.id.Box, "reason", about.Error())
 }
 
 // pace waits until the box may send n more of what limit counts.

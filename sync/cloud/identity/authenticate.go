@@ -19,6 +19,9 @@ const clockSkew = 5 * time.Minute
 type Caller struct {
 	Box   wire.BoxID
 	Until time.Time // its certificate ends; sessions end then
+	// Refused is why it was not let in: all that is known of a caller whom Identify
+	// refuses. Empty for one that has shown no proof yet.
+	Refused Reason
 
 	g     *Registrar
 	proof *wire.Proof
@@ -38,7 +41,8 @@ func (g *Registrar) Authenticate(w http.ResponseWriter, r *http.Request) (box wi
 }
 
 // Identify tells who a request is from. When ok is false it has answered: with a
-// nonce to make a proof with, or with why there is no use in trying.
+// nonce to make a proof with, or with why there is no use in trying; then of c
+// only Refused is set.
 func (g *Registrar) Identify(w http.ResponseWriter, r *http.Request) (c *Caller, ok bool) {
 	if c, ok = g.identify(w, r, false); ok {
 		g.count.authenticated.Add(1)
@@ -97,7 +101,7 @@ func (g *Registrar) identify(w http.ResponseWriter, r *http.Request, lapsed bool
 		g.count.challenges.Add(1)
 		w.Header().Set("WWW-Authenticate", wire.Challenge(newNonce(g.nonceKey, g.cfg.now())))
 		writeJSON(w, http.StatusUnauthorized, wire.Failure{Code: "challenge", Message: "show who you are"})
-		return nil, false
+		return &Caller{}, false
 	}
 	c, err := g.check(header, r)
 	if err == nil {
@@ -108,8 +112,9 @@ func (g *Registrar) identify(w http.ResponseWriter, r *http.Request, lapsed bool
 		if c != nil {
 			box = c.Box.String()
 		}
-		g.refuse(w, refusal(err), "box", box, "remote", r.RemoteAddr)
-		return nil, false
+		why := refusal(err)
+		g.refuse(w, why, "box", box, "remote", r.RemoteAddr)
+		return &Caller{Refused: why.Reason}, false
 	}
 	return c, true
 }

@@ -56,6 +56,10 @@ var Reasons = []Reason{
 	ReasonCertTooOld, ReasonCertNotYet, ReasonSiteUnknown, ReasonBoxUnknown, ReasonBoxRevoked, ReasonKeyUnknown, ReasonKeyEnded,
 }
 
+// Usual reports whether boxes that do nothing wrong are refused for it: a box that
+// was off for long, or whose answer came late, makes another proof.
+func (r Reason) Usual() bool { return r == ReasonNonceExpired || r == ReasonChainUnknown }
+
 // status is the HTTP status of a refusal.
 func (r Reason) status() int {
 	switch r {

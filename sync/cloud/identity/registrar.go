@@ -106,7 +106,7 @@ func (g *Registrar) refuse(w http.ResponseWriter, why *Refusal, attrs ...any) {
 	switch {
 	case why.err != nil:
 		level, err = slog.LevelError, why.err
-	case why.Reason == ReasonNonceExpired || why.Reason == ReasonChainUnknown:
+	case why.Reason.Usual():
 		level = slog.LevelDebug // part of how it goes
 	}
 	g.cfg.Logger.Log(context.Background(), level, "box refused", append([]any{"reason", string(why.Reason), "err", err}, attrs...)...)

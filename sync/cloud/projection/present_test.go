@@ -246,7 +246,7 @@ func TestIncarnations(t *testing.T) {
 		t.Errorf("refused are %+v", v.Refused)
 	}
 	for inc, want := range map[uint64]uint64{100: 2, 50: 2, 1: 0, 777: 0} {
-		if got, err := p.Applied(box, inc); got != want || err != nil {
+		if got, newest, err := p.Applied(box, inc); got != want || newest < want || err != nil {
 			t.Errorf("of incarnation %d, %d is applied, want %d (%v)", inc, got, want, err)
 		}
 	}

@@ -59,18 +59,18 @@ func (p *Projection) read(id wire.BoxID, with func(*reader) error) error {
 
 // Applied returns up to which sequence number every frame of an incarnation of
 // the box has been applied; 0 for one that is not known.
-func (p *Projection) Applied(id wire.BoxID, incarnation uint64) (through uint64, err error) {
+func (p *Projection) Applied(id wire.BoxID, incarnation uint64) (through, newest uint64, err error) {
 	if v := p.Box(id); v != nil && v.Incarnation == incarnation {
-		return v.Applied, nil
+		return v.Applied, v.Newest, nil
 	}
 	err = p.read(id, func(r *reader) error {
 		inc, err := r.box.past(incarnation)
 		if inc != nil {
-			through = inc.coverage.through
+			through, newest = inc.coverage.through, inc.newest
 		}
 		return err
 	})
-	return through, err
+	return through, newest, err
 }
 
 // Rooms returns the rooms that are open at a box, by id.
@@ -120,7 +120,7 @@ type Point struct {
 	cell
 }
 
-// Value returns the value of one of PointSeries.
+// Value returns the value of a metric that points have.
 func (p *Point) Value(id wire.MetricID) (int64, bool) {
 	i := slices.Index(series[:], id)
 	if i < 0 || p.has&(1<<i) == 0 {
@@ -128,9 +128,6 @@ func (p *Point) Value(id wire.MetricID) (int64, bool) {
 	}
 	return p.values[i], true
 }
-
-// PointSeries are the metrics that points have.
-func PointSeries() []wire.MetricID { return slices.Clone(series[:]) }
 
 // Points returns those that start within [from, to) and of which something was
 // told, at most those of KeepPoints.

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -48,11 +49,18 @@ func (t *Tx) tellResults(box wire.BoxID, f *wire.Frame) error {
 	return nil
 }
 
-// Results returns up to n outcomes that wait, the oldest first.
-func (p *Projection) Results(n int) (results []Result, err error) {
+// Results returns up to n outcomes that wait, the oldest first and those that
+// came after the one given; nil: all.
+func (p *Projection) Results(after *Result, n int) (results []Result, err error) {
 	err = p.db.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(bucketResults)).Cursor()
-		for k, v := c.First(); k != nil && len(results) < n; k, v = c.Next() {
+		k, v := c.First()
+		if after != nil {
+			if k, v = c.Seek(after.key); bytes.Equal(k, after.key) {
+				k, v = c.Next()
+			}
+		}
+		for ; k != nil && len(results) < n; k, v = c.Next() {
 			d := &decoder{b: v}
 			id, parseErr := wire.ParseBoxID(d.string())
 			r := Result{Box: id, ID: d.string(), OK: d.bool(), Text: strings.Clone(d.string()), At: msTime(d.int()), key: slices.Clone(k)}

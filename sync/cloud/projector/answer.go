@@ -13,6 +13,12 @@ import (
 // maxAsks bounds the questions that wait. Boxes ask again.
 const maxAsks = 4096
 
+// Why an Ask is not answered, beside the reasons of wire.Refusal.
+const (
+	refusedReply = "reply"     // the answer would go to somebody else
+	refusedOften = "too-often" // the box asks more often than a box has to, see allowance
+)
+
 // answer answers boxes that ask where they stand.
 func (p *Projector) answer(ctx context.Context) error {
 	asks := make(chan *nats.Msg, maxAsks)
@@ -33,9 +39,14 @@ func (p *Projector) answer(ctx context.Context) error {
 
 func (p *Projector) answerOne(m *nats.Msg) {
 	box, err := wire.ParseSubject(m.Subject)
+	// Before anything is read: what is refused must cost next to nothing.
+	if err == nil && !p.allowance.take(box, time.Now()) {
+		p.refuse(refusedOften, m.Subject)
+		return
+	}
 	// The answer goes out with the cloud's rights: only to the asker itself.
 	if err != nil || !box.OwnsInbox(m.Reply) {
-		p.refuse("reply", m.Subject)
+		p.refuse(refusedReply, m.Subject)
 		return
 	}
 	ask, err := wire.ParseAsk(m.Data)
@@ -59,18 +70,18 @@ func (p *Projector) answerOne(m *nats.Msg) {
 }
 
 func (p *Projector) refuse(reason, subject string) {
-	p.refused.Add(1)
+	p.refused.add(reason)
 	p.cfg.Logger.Debug("ask refused", "reason", reason, "subject", subject)
 }
 
 // Standing is the answer to a box's question. Before Ready the projection may be
 // behind, and the answer make the box send again what is on its way.
 func (p *Projector) Standing(box wire.BoxID, ask *wire.Ask) (*wire.Standing, error) {
-	applied, err := p.cfg.Projection.Applied(box, ask.Incarnation)
+	applied, newest, err := p.cfg.Projection.Applied(box, ask.Incarnation)
 	if err != nil {
 		return nil, err
 	}
-	s := &wire.Standing{Now: time.Now().UTC(), Incarnation: ask.Incarnation, Applied: applied}
+	s := &wire.Standing{Now: time.Now().UTC(), Incarnation: ask.Incarnation, Applied: applied, Newest: newest}
 	if v := p.cfg.Projection.Box(box); v != nil && v.Incarnation != 0 {
 		s.Incarnation = v.Incarnation
 	}

@@ -71,11 +71,13 @@ type Config struct {
 	CheckEvery  time.Duration // how often the stream is looked at, 5 s
 	ResyncAfter time.Duration // how long frames may be missing, 30 s
 	NudgeEvery  time.Duration // a box is told at most so often, 500 ms
+	AskEvery    time.Duration // a box that has asked 64 times is answered once in it, 62.5 ms
 	RollEvery   time.Duration // how often closed hours are looked for, 10 s
 	LeaseTTL    time.Duration // of the bucket, 10 s
 }
 
 const (
+	askEvery      = time.Second / 16
 	maxBatch      = 512     // messages of a transaction
 	maxBatchBytes = 1 << 20 // of them as sent: decompressed they take up to 16 times as much
 	pullBytes     = 4 << 20 // that the broker may send ahead
@@ -91,6 +93,7 @@ func (c Config) withDefaults() Config {
 	c.CheckEvery = cmp.Or(c.CheckEvery, 5*time.Second)
 	c.ResyncAfter = cmp.Or(c.ResyncAfter, 30*time.Second)
 	c.NudgeEvery = cmp.Or(c.NudgeEvery, 500*time.Millisecond)
+	c.AskEvery = cmp.Or(c.AskEvery, askEvery)
 	c.RollEvery = cmp.Or(c.RollEvery, 10*time.Second)
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
 	if c.Logger == nil {

@@ -3,6 +3,7 @@ package projector
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,8 +12,23 @@ import (
 	"signalbox/sync/cloud/projection"
 )
 
-// errMoved is returned when the stream is not the one that is being read.
-var errMoved = errors.New("the stream has changed")
+// errMoved is returned when the stream is not the one that is being read,
+// errSkipped when a message did not arrive.
+var (
+	errMoved   = errors.New("the stream has changed")
+	errSkipped = errors.New("messages of the stream were lost on the way")
+)
+
+// Waits of a reader. While a cluster elects who leads the stream it answers
+// nothing at all: who asks then has to ask again soon rather than wait.
+const (
+	beatEvery    = 1500 * time.Millisecond // the broker says that the consumer lives; twice without: it does not
+	answerSoon   = time.Second             // for a call, at first
+	answerMost   = 2 * time.Second
+	againSoon    = 250 * time.Millisecond
+	againMost    = time.Second
+	consumerIdle = time.Minute // until the broker forgets one that nobody reads
+)
 
 // item is a message on its way to the projection.
 type item struct {
@@ -24,8 +40,11 @@ type item struct {
 // follow reads the stream, again from where the projection is after any fault
 // of the broker or the disk. Only a damaged projection ends it.
 func (p *Projector) follow(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := p.session(ctx)
+	for failed := 0; ctx.Err() == nil; {
+		reading, err := p.session(ctx, min(answerSoon<<failed, answerMost))
+		if reading {
+			failed = 0
+		}
 		switch {
 		case ctx.Err() != nil:
 			continue
@@ -34,39 +53,30 @@ func (p *Projector) follow(ctx context.Context) error {
 		case errors.Is(err, errMoved):
 			continue
 		}
-		p.health.Store(&err)
-		p.cfg.Logger.Warn("stream cannot be read, trying again", "err", err)
-		sleep(ctx, time.Second)
+		level := slog.LevelDebug // one consumer that went with its server is not worth a word
+		if failed = min(failed+1, 8); failed > 1 {
+			level = slog.LevelWarn
+			p.health.Store(&err)
+		}
+		p.cfg.Logger.Log(ctx, level, "stream cannot be read, trying again", "err", err)
+		sleep(ctx, min(againSoon<<failed, againMost))
 	}
 	return nil
 }
 
-// session reads with one consumer until something fails.
-func (p *Projector) session(ctx context.Context) error {
+// session reads with one consumer until something fails, and tells whether it
+// came so far. The broker has that long to answer each call before.
+func (p *Projector) session(ctx context.Context, within time.Duration) (reading bool, err error) {
 	if err := p.load(ctx); err != nil {
-		return err
+		return false, err
 	}
-	stream, err := p.cfg.JetStream.Stream(ctx, streamUp)
+	consumer, err := p.consumer(ctx, within)
 	if err != nil {
-		return err
+		return false, err
 	}
-	info := stream.CachedInfo()
-	if err := p.take(ctx, stream, info); err != nil {
-		return err
-	}
-	at := p.cfg.Projection.Position()
-	if at.Seq >= info.State.LastSeq {
-		p.caughtUp(0)
-	}
-	consumer, err := p.cfg.JetStream.OrderedConsumer(ctx, streamUp, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at.Seq + 1, MaxResetAttempts: 3, InactiveThreshold: time.Minute,
-	})
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(pullBytes), jetstream.PullHeartbeat(beatEvery))
 	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages(jetstream.PullMaxBytes(pullBytes))
-	if err != nil {
-		return err
+		return false, err
 	}
 	p.health.Store(nil)
 	items := make(chan item, 64)
@@ -80,7 +90,33 @@ func (p *Projector) session(ctx context.Context) error {
 		messages.Stop()
 		return nil
 	})
-	return g.Wait()
+	return true, g.Wait()
+}
+
+// consumer makes one that begins behind the projection's position. The library's
+// ordered consumer would do, but for the ten seconds that it waits for a new one
+// when the server has died that had the old one.
+func (p *Projector) consumer(ctx context.Context, within time.Duration) (jetstream.Consumer, error) {
+	each, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	stream, err := p.cfg.JetStream.Stream(each, streamUp)
+	if err != nil {
+		return nil, err
+	}
+	info := stream.CachedInfo()
+	if err := p.take(each, stream, info); err != nil {
+		return nil, err
+	}
+	at := p.cfg.Projection.Position()
+	if at.Seq >= info.State.LastSeq {
+		p.caughtUp(0)
+	}
+	each, cancel = context.WithTimeout(ctx, within)
+	defer cancel()
+	return stream.CreateConsumer(each, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at.Seq + 1, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: consumerIdle,
+	})
 }
 
 // take makes sure that the projection's position is one in this stream, and
@@ -147,7 +183,7 @@ func (p *Projector) watch(ctx context.Context) error {
 
 // pump reads and judges messages.
 func (p *Projector) pump(ctx context.Context, messages jetstream.MessagesContext, items chan<- item) error {
-	for {
+	for n := uint64(1); ; n++ {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return err
@@ -156,7 +192,13 @@ func (p *Projector) pump(ctx context.Context, messages jetstream.MessagesContext
 		if err != nil {
 			return err
 		}
+		if meta.Sequence.Consumer != n {
+			return errSkipped
+		}
 		i := item{p.judge.message(ctx, m.Subject(), m.Data(), meta), len(m.Data()), meta.NumPending}
+		if i.message.Body == nil {
+			p.spurned.add(i.message.Refused)
+		}
 		select {
 		case items <- i:
 		case <-ctx.Done():

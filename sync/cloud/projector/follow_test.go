@@ -3,8 +3,10 @@ package projector_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -107,6 +109,50 @@ func TestVerifyFindsADifference(t *testing.T) {
 	}
 }
 
+// TestStuckResult: the outcome of a command that cannot be handed on holds up
+// those of its own box alone, however many wait, and is not lost.
+func TestStuckResult(t *testing.T) {
+	b, _ := brokertest.Start(t, t.TempDir())
+	r := newRegister()
+	boxes := fleet(2, 43)
+	r.stuck = map[wire.BoxID]bool{boxes[0].ID: true}
+	for i := range wire.MaxResults {
+		for _, f := range boxes[0].Frames[:3] {
+			f.Results = append(f.Results, &wire.Result{Id: fmt.Sprintf("c%d-%d", f.GetFirst(), i), Ok: true, AtMs: 5})
+		}
+	}
+	boxes[1].Frames[9].Results = []*wire.Result{{Id: "c1", Ok: true, AtMs: 5}}
+	n := startNode(t, b, r, file(t), nil)
+	sendAll(t, b, boxes[0], 60)
+	sendAll(t, b, boxes[1], 60)
+	n.wait(t, b)
+	eventually(t, "the other box's result is handed on", func() bool { return len(r.heard()) == 1 })
+	if got := r.heard()[0]; got.Box != boxes[1].ID {
+		t.Errorf("the first result is %+v, want the other box's", got)
+	}
+	r.mu.Lock()
+	clear(r.stuck)
+	r.mu.Unlock()
+	eventually(t, "the rest comes", func() bool { return len(r.heard()) == 1+3*wire.MaxResults })
+}
+
+// TestSweep: folders of a Verify that was killed go, and nothing else.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"verify-1", "verify-2", "streams"} {
+		if err := os.MkdirAll(filepath.Join(dir, name, "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := projector.Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 || left[0].Name() != "streams" {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 // TestAsk: a box learns where it stands, at its own inbox and nowhere else.
 func TestAsk(t *testing.T) {
 	b, _ := brokertest.Start(t, t.TempDir())
@@ -148,9 +194,49 @@ func TestAsk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "four asks are refused", func() bool { return n.Stats().Refused == before.Refused+4 })
+	eventually(t, "four asks are refused", func() bool {
+		now := n.Stats().AsksRefused
+		return now["reply"] == before.AsksRefused["reply"]+3 && now["malformed"] == before.AsksRefused["malformed"]+1
+	})
 	if after := n.Stats(); after.Asks != before.Asks || len(other) > 0 {
 		t.Errorf("%d asks answered, %d messages to others", after.Asks-before.Asks, len(other))
+	}
+}
+
+// TestAskTooOften: a box that asks all the time is answered as often as a box
+// has to be, and keeps nobody else from an answer.
+func TestAskTooOften(t *testing.T) {
+	const asks, answered = 500, 64
+	b, _ := brokertest.Start(t, t.TempDir())
+	n := startNode(t, b, newRegister(), file(t), func(cfg *projector.Config) { cfg.AskEvery = time.Hour })
+	boxes := fleet(2, 41)
+	<-n.Ready()
+	ask, err := json.Marshal(wire.Ask{Version: "v1", Incarnation: 9, Oldest: 1, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := brokertest.Connect(b, boxes[1].ID, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	other := func() error { _, err := conn.Request(boxes[1].ID.AskSubject(), ask, 5*time.Second); return err }
+	eventually(t, "the node answers", func() bool { return other() == nil })
+	before := n.Stats().Asks
+	for range asks {
+		if err := b.Conn().PublishRequest(boxes[0].ID.AskSubject(), boxes[0].ID.InboxPrefix()+".1", ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "every ask is answered or refused", func() bool {
+		now := n.Stats()
+		return now.Asks-before+now.AsksRefused["too-often"] == asks
+	})
+	if now := n.Stats(); now.Asks-before != answered {
+		t.Errorf("%d asks were answered, %v refused; want %d answered", now.Asks-before, now.AsksRefused, answered)
+	}
+	if err := other(); err != nil {
+		t.Errorf("the other box: %v", err)
 	}
 }
 

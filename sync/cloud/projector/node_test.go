@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -27,6 +28,7 @@ type register struct {
 	strangers map[wire.BoxID]bool
 	refreshed int
 	results   []projection.Result
+	stuck     map[wire.BoxID]bool // whose results are not taken
 }
 
 func newRegister() *register {
@@ -75,6 +77,9 @@ func (r *register) Wants(wire.BoxID) (wire.Seconds, bool) { return 30, false }
 func (r *register) Result(_ context.Context, result projection.Result) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.stuck[result.Box] {
+		return errors.New("it cannot be written")
+	}
 	r.results = append(r.results, result)
 	return nil
 }

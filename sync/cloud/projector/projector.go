@@ -1,30 +1,35 @@
 package projector
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"signalbox/sync/cloud/projection"
+	"signalbox/sync/wire"
 )
 
 // Projector feeds one projection. Its methods may be called concurrently.
 type Projector struct {
-	cfg     Config
-	judge   *judge
-	nudger  *nudger
-	roller  *roller
-	results chan struct{} // holds one token when outcomes may wait
-	ready   chan struct{} // closed when the projection has caught up for the first time
+	cfg       Config
+	judge     *judge
+	nudger    *nudger
+	roller    *roller
+	allowance *allowance
+	results   chan struct{} // holds one token when outcomes may wait
+	ready     chan struct{} // closed when the projection has caught up for the first time
 
 	lag     atomic.Uint64 // messages of the stream that were not read yet
 	applied atomic.Uint64 // messages
 	resets  atomic.Uint64
 	asks    atomic.Uint64
-	refused atomic.Uint64 // asks
+	refused tally // asks
+	spurned tally // messages of the stream
 	health  atomic.Pointer[error]
 }
 
@@ -37,7 +42,9 @@ func New(cfg Config) (*Projector, error) {
 	p := &Projector{
 		cfg: cfg, judge: newJudge(cfg.Keys), nudger: newNudger(&cfg), results: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	p.roller = newRoller(&cfg)
+	p.roller, p.allowance = newRoller(&cfg), newAllowance(cfg.AskEvery)
+	p.refused = newTally(refusedReply, refusedOften)
+	p.spurned = newTally(refusedSubject, refusedUnknown, refusedNoKey, refusedEnded)
 	p.lag.Store(^uint64(0))
 	return p, nil
 }
@@ -86,9 +93,11 @@ type Stats struct {
 	Nudges   uint64
 	Resyncs  uint64 // nudges that asked for frames again
 	Asks     uint64 // answered
-	Refused  uint64 // asks that were not
-	Rolled   uint64 // hours written to RU
-	Leader   bool   // writes them now
+	// AsksRefused and BatchesRefused count by reason; every reason is in them.
+	AsksRefused    map[string]uint64
+	BatchesRefused map[string]uint64
+	Rolled         uint64 // hours written to RU
+	Leader         bool   // writes them now
 }
 
 // Stats returns them.
@@ -96,7 +105,7 @@ func (p *Projector) Stats() Stats {
 	_, leader := p.roller.lease.held()
 	return Stats{
 		Position: p.cfg.Projection.Position(), Lag: p.lag.Load(), Applied: p.applied.Load(), Resets: p.resets.Load(),
-		Nudges: p.nudger.nudges.Load(), Resyncs: p.nudger.resyncs.Load(), Asks: p.asks.Load(), Refused: p.refused.Load(),
+		Nudges: p.nudger.nudges.Load(), Resyncs: p.nudger.resyncs.Load(), Asks: p.asks.Load(), AsksRefused: p.refused.counts(), BatchesRefused: p.spurned.counts(),
 		Rolled: p.roller.rolled.Load(), Leader: leader,
 	}
 }
@@ -134,21 +143,39 @@ func (p *Projector) handOn(ctx context.Context) error {
 	}
 }
 
+// maxFailing are boxes whose outcomes are not taken after which nobody's are
+// thought to be.
+const maxFailing = 8
+
+// handOnAll goes through all outcomes once. One that is not taken holds up those
+// of its own box and of no other.
 func (p *Projector) handOnAll(ctx context.Context) error {
-	for {
-		some, err := p.cfg.Projection.Results(64)
+	var first error
+	var after *projection.Result
+	failing := map[wire.BoxID]bool{}
+	for len(failing) < maxFailing {
+		some, err := p.cfg.Projection.Results(after, 64)
 		if err != nil || len(some) == 0 {
-			return err
+			return errors.Join(first, err)
 		}
-		for i, r := range some {
-			if err := p.cfg.Results.Result(ctx, r); err != nil {
-				return errors.Join(err, p.cfg.Projection.Done(some[:i]))
+		var done []projection.Result
+		for _, r := range some {
+			if failing[r.Box] || len(failing) >= maxFailing {
+				continue
 			}
+			if err := p.cfg.Results.Result(ctx, r); err != nil {
+				failing[r.Box] = true
+				first = cmp.Or(first, fmt.Errorf("command %s of %s: %w", r.ID, r.Box, err))
+				continue
+			}
+			done = append(done, r)
 		}
-		if err := p.cfg.Projection.Done(some); err != nil {
+		if err := p.cfg.Projection.Done(done); err != nil {
 			return err
 		}
+		after = &some[len(some)-1]
 	}
+	return first
 }
 
 func (p *Projector) wakeResults() {

@@ -32,6 +32,18 @@ func (r *Report) Equal() bool {
 	return r.Node.History == r.Streams.History
 }
 
+// verifyPrefix begins the names of the folders that Verify makes.
+const verifyPrefix = "verify-"
+
+// Sweep removes from dir what a Verify has left that was killed. None may run.
+func Sweep(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, verifyPrefix+"*"))
+	for _, name := range left {
+		err = errors.Join(err, os.RemoveAll(name))
+	}
+	return err
+}
+
 // Verify reads the streams anew into a projection in dir, which is removed
 // after it, and compares that with node at the same message. The node may go on
 // meanwhile. It also reads every record of node's file.
@@ -43,7 +55,7 @@ func Verify(ctx context.Context, js jetstream.JetStream, keys Keys, node *projec
 		return r, err
 	}
 	r.Seq = r.Node.Hash.Seq
-	dir, err = os.MkdirTemp(dir, "verify-")
+	dir, err = os.MkdirTemp(dir, verifyPrefix)
 	if err != nil {
 		return r, err
 	}

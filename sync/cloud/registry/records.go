@@ -15,7 +15,6 @@ const (
 	KindPolicy  = "policy"  // TENANT.SITE, or TENANT.SITE.BOX
 	KindCommand = "command" // TENANT.SITE.BOX.ID
 	KindResult  = "result"  // TENANT.SITE.BOX.ID
-	KindAck     = "ack"     // as the dashboard names problems
 )
 
 // Site is a place with boxes.
@@ -143,14 +142,3 @@ type Result struct {
 
 // Ends is when the broker forgets it.
 func (r Result) Ends() time.Time { return r.Kept.Add(historyKept) }
-
-// Ack is that somebody has seen a problem.
-type Ack struct {
-	By    string    `json:"by"`
-	At    time.Time `json:"at"`
-	Text  string    `json:"text,omitempty"`
-	Until time.Time `json:"until,omitzero"` // zero: as long as the problem lasts
-}
-
-// Ends is when the broker forgets it.
-func (a Ack) Ends() time.Time { return a.Until }

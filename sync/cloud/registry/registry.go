@@ -68,7 +68,6 @@ type Registry struct {
 	Policies *Table[Policy]
 	Commands *Table[Command]
 	Results  *Table[Result]
-	Acks     *Table[Ack]
 }
 
 // table is a Table[T] of some T. Its methods are called with mu held.
@@ -95,7 +94,6 @@ func New(cfg Config) *Registry {
 	r.Policies = NewTable[Policy](r, KindPolicy)
 	r.Commands = NewTable[Command](r, KindCommand)
 	r.Results = NewTable[Result](r, KindResult)
-	r.Acks = NewTable[Ack](r, KindAck)
 	return r
 }
 
