@@ -52,7 +52,7 @@ test: build
 # container, from install to purge, upgrades that fail, full disks; needs root and
 # systemd-container.
 test-machine:
-	$(GO) test -tags interop -count=1 -v ./appliance/interop/machine
+	$(GO) test -tags interop -count=1 -timeout=30m -v ./appliance/interop/machine
 
 # Packages of every kind with lintian, rpm and dpkg in a chroot. Here every
 # architecture is built twice and compared, in make test this machine's own.

@@ -49,6 +49,6 @@ func runTagged(ctx context.Context, t *tally, dir string, wrap ...string) error 
 	if len(names) == 0 {
 		return fmt.Errorf("no tests with tag %s in %s", interopTag, dir)
 	}
-	flags := append(goFlags(ctx), "-timeout=15m", "-tags="+interopTag, "-run=^("+strings.Join(names, "|")+")$", "./"+dir)
+	flags := append(goFlags(ctx), "-timeout=20m", "-tags="+interopTag, "-run=^("+strings.Join(names, "|")+")$", "./"+dir)
 	return runGoTestBy(ctx, t, wrap, flags...)
 }

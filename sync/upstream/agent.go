@@ -73,6 +73,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
+// mendEvery is how often the agent looks whether an identity that cannot be used
+// has been mended, of which nobody tells it.
+const mendEvery = 2 * time.Second
+
 // awaitJoin returns the identity of the box, as soon as it has one; nil when ctx
 // ends before.
 func (a *Agent) awaitJoin(ctx context.Context) Identity {
@@ -82,23 +86,25 @@ func (a *Agent) awaitJoin(ctx context.Context) Identity {
 		if err == nil {
 			return id
 		}
+		every := identity.LookEvery
 		if errors.Is(err, identity.ErrNone) {
 			a.fault(nil)
 		} else {
 			a.fault(err)
+			every = mendEvery
 			if told != err.Error() {
 				told = err.Error()
 				a.log.Error("identity cannot be used", "err", err)
 			}
 		}
-		a.awaitLook(ctx)
+		a.awaitLook(ctx, every)
 	}
 	return nil
 }
 
 // awaitLook waits until it is time to look again whether the box has joined.
-func (a *Agent) awaitLook(ctx context.Context) {
-	timer := time.NewTimer(identity.LookEvery)
+func (a *Agent) awaitLook(ctx context.Context, every time.Duration) {
+	timer := time.NewTimer(every)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
