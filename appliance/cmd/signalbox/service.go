@@ -128,9 +128,6 @@ func (s *service) run(ctx context.Context, announce func(context.Context) error)
 	}
 	s.untold(s.notify.Ready(s.Line()))
 	debug.FreeOSMemory() // what the start took is several times what an idle service needs
-	if err := releaseProgram(); err != nil {
-		s.log.Debug("pages of the program stay in memory", "err", err)
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	if s.period > 0 {
 		g.Go(func() error { return unlessEnded(ctx, s.notify.Watch(ctx, s.period, s.pulse, s.untold)) })
