@@ -5,7 +5,7 @@ _signalbox_grammar() {
 	commands= options= files= folders= others= argument=
 	case $1 in
 	'')
-		commands='serve join cloud check status discover token room backup restore upgrade provision trust bench version'
+		commands='serve join cloud check status discover token room backup restore upgrade provision console trust bench version'
 		options='--help'
 		;;
 	'serve')
@@ -24,10 +24,10 @@ _signalbox_grammar() {
 		commands='serve status site box person key backup verify check nats-config rotate-ca'
 		;;
 	'cloud serve')
-		options='--config --data --http --https --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
+		options='--config --data --http --https --trusted-proxies --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
 		files='--config --nats-callout --nats-password-file --tls-cert --tls-key'
 		folders='--data'
-		others='--http --https --url --names --nats --nats-user --name --log-level --log-format'
+		others='--http --https --trusted-proxies --url --names --nats --nats-user --name --log-level --log-format'
 		;;
 	'cloud status')
 		options='--config --data --json'
@@ -130,10 +130,10 @@ _signalbox_grammar() {
 		folders='--data'
 		;;
 	'cloud check')
-		options='--config --data --http --https --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
+		options='--config --data --http --https --trusted-proxies --url --names --nats --nats-callout --nats-user --nats-password-file --name --tls-cert --tls-key --log-level --log-format --ready-json'
 		files='--config --nats-callout --nats-password-file --tls-cert --tls-key'
 		folders='--data'
-		others='--http --https --url --names --nats --nats-user --name --log-level --log-format'
+		others='--http --https --trusted-proxies --url --names --nats --nats-user --name --log-level --log-format'
 		;;
 	'cloud nats-config')
 		options='--account --user --seed-file'
@@ -268,6 +268,10 @@ _signalbox_grammar() {
 		files='--config'
 		folders='--data'
 		argument=file
+		;;
+	'console')
+		options='--from --to --reload'
+		others='--from --to --reload'
 		;;
 	'trust')
 		options='--config --data --json'
