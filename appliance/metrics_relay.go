@@ -18,6 +18,7 @@ var (
 	descSegmented       = metric("turn_segmented_packets_total", "Packets of those relayed that went out as part of a segmented send (UDP GSO).")
 	descTurnRefused     = metric("turn_refused_total", "Error responses of the relay, by STUN error code.", "code")
 	descRefusedDraining = metric("turn_refused_draining_total", "Allocates refused with 508 because the relay drains.")
+	descWrongCredential = metric("turn_refused_credentials_total", "Requests refused with 401 because their credential is wrong or has expired.")
 	descTurnDropped     = metric("turn_dropped_total", "Messages and datagrams dropped by the relay, by reason.", "reason")
 	descTurnClosed      = metric("turn_closed_total", "TCP and TLS connections to the relay that ended, by reason.", "reason")
 	descForgotten       = metric("turn_quotas_forgotten_total", "Users and sources whose used up quotas the relay forgot, for want of room.")
@@ -49,6 +50,7 @@ func (c collector) collectRelay(gauge emit[float64], count emit[uint64]) {
 		count(descTurnRefused, n, strconv.Itoa(code))
 	}
 	count(descRefusedDraining, st.RefusedDraining)
+	count(descWrongCredential, st.RefusedCredentials)
 	each(count, descTurnDropped, st.Dropped)
 	each(count, descTurnClosed, st.Closed)
 	count(descForgotten, st.QuotasForgotten)

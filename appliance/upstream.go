@@ -92,7 +92,7 @@ func (r *reporter) Sample() upstream.Sample {
 			wire.SignalingOffers: st.Frames["offer"], wire.SignalingAnswers: st.Frames["answer"], wire.SignalingCandidates: st.Frames["candidate"],
 			wire.SignalingFrames: sum(st.Frames), wire.SignalingBytes: st.BytesIn, wire.SignalingRefused: sum(st.Refused),
 			wire.SignalingRepeated: st.Dropped["repeated"], wire.SignalingDropped: sum(st.Dropped) - st.Dropped["repeated"],
-			wire.RelayAllocationsMade: relay.Created, wire.RelayPackets: relay.ToPeers.Packets + relay.ToClients.Packets,
+			wire.RelayRefusedAuth: relay.RefusedCredentials, wire.RelayAllocationsMade: relay.Created, wire.RelayPackets: relay.ToPeers.Packets + relay.ToClients.Packets,
 			wire.RelayBytesToPeers: relay.ToPeers.Bytes, wire.RelayBytesToClients: relay.ToClients.Bytes, wire.RelayDropped: sum(relay.Dropped),
 			wire.StoreWrittenBytes: uint64(max(file.WrittenBytes, 0)),
 		},
@@ -122,8 +122,8 @@ func (r *reporter) Sample() upstream.Sample {
 }
 
 // refusals are the relay's error responses in the words of a frame. What is not
-// here is part of every client's way in (RFC 8489 §9.2.4): a request without
-// credentials, or with an old nonce.
+// here is part of every client's way in (RFC 8489 §9.2.4), a request without
+// credentials or with an old nonce, or counted apart: one with wrong ones.
 var refusals = map[stun.ErrorCode]wire.MetricID{
 	stun.CodeWrongCredentials: wire.RelayRefusedAuth, stun.CodeAllocQuotaReached: wire.RelayRefusedQuota,
 	stun.CodeForbidden: wire.RelayRefusedPolicy, stun.CodeInsufficientCapacity: wire.RelayRefusedCapacity,

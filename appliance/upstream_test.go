@@ -39,8 +39,12 @@ func TestReportedSample(t *testing.T) {
 	if code := turntest.Code(late.Request(stun.MethodAllocate, turntest.UDPTransport)); code != 508 {
 		t.Fatalf("allocate while draining: %d", code)
 	}
+	late.Credential.Password += "x"
+	if code := turntest.Code(late.Request(stun.MethodAllocate, turntest.UDPTransport)); code != 401 {
+		t.Fatalf("allocate with a wrong password: %d", code)
+	}
 	s := r.Sample()
-	for id, want := range map[wire.MetricID]uint64{wire.RelayAllocationsMade: 1, wire.RoomsCreated: 1, wire.RelayRefusedCapacity: 1, wire.SessionsOpened: 0} {
+	for id, want := range map[wire.MetricID]uint64{wire.RelayAllocationsMade: 1, wire.RoomsCreated: 1, wire.RelayRefusedCapacity: 1, wire.RelayRefusedAuth: 1, wire.SessionsOpened: 0} {
 		if s.Counters[id] != want {
 			t.Errorf("counter %d is %d, want %d", id, s.Counters[id], want)
 		}

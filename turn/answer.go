@@ -78,9 +78,14 @@ func (g *gate) mayOutlive(user string) bool {
 // source for other requests must not be able to cut it off.
 func (g *gate) challenge(code refusal) {
 	stale := code == stun.CodeStaleNonce && g.request.reached
-	if stale || !g.message.Contains(stun.AttrMessageIntegrity) || g.mayReflect() {
-		g.refuse(code)
+	signed := g.message.Contains(stun.AttrMessageIntegrity)
+	if !stale && signed && !g.mayReflect() {
+		return
 	}
+	if signed && code == stun.CodeUnauthorized {
+		g.server.counters.refusedCredentials.Add(1)
+	}
+	g.refuse(code)
 }
 
 // mayReflect says whether a request whose source may be forged, as any over UDP,

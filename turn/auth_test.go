@@ -15,6 +15,7 @@ import (
 // when only the nonce is at fault (RFC 8489 §9.2.4). pion would say 400.
 func TestUnauthenticated(t *testing.T) {
 	server := turntest.Start(t)
+	var wrong uint64 // credentials so far
 	for _, test := range []struct {
 		what string
 		code int
@@ -50,6 +51,10 @@ func TestUnauthenticated(t *testing.T) {
 				m = c.Do(turntest.Method(stun.MethodAllocate), turntest.UDPTransport)
 			}
 			want(t, "code", turntest.Code(m), test.code)
+			if test.code == 401 && test.what != "no nonce" {
+				wrong++
+			}
+			want(t, "refused for their credential", server.Stats().RefusedCredentials, wrong)
 			if test.code == 0 {
 				return
 			}

@@ -89,7 +89,8 @@ type counters struct {
 	acceptErrors atomic.Uint64
 	sockets      udpio.Counters // drops of these are added to dropped
 
-	refusedDraining atomic.Uint64
+	refusedDraining    atomic.Uint64
+	refusedCredentials atomic.Uint64
 }
 
 func (c *counters) drop(reason dropReason) { c.dropped[reason].Add(1) }
@@ -155,6 +156,10 @@ type Stats struct {
 	Overflowed   uint64 `json:"overflowed"`    // datagrams that found a UDP socket's buffer full
 
 	RefusedDraining uint64 `json:"refused_draining"` // Allocates refused because the relay drains; they are in Refused too
+	// RefusedCredentials are requests whose credential is wrong or has expired.
+	// They are in Refused too, among the 401 of those that have none yet, which
+	// are every client's first.
+	RefusedCredentials uint64 `json:"refused_credentials"`
 	// QuotasForgotten are users and sources whose used up quotas were forgotten
 	// because too many others without an allocation were remembered.
 	QuotasForgotten uint64 `json:"quotas_forgotten"`
@@ -176,7 +181,8 @@ func (s *Server) Stats() Stats {
 		ReadErrors:   c.sockets.ReadErrors.Load(),
 		Overflowed:   c.sockets.Overflowed.Load(),
 
-		RefusedDraining: c.refusedDraining.Load(),
+		RefusedDraining:    c.refusedDraining.Load(),
+		RefusedCredentials: c.refusedCredentials.Load(),
 	}
 	stats.Allocations, stats.Users = s.registry.count(), s.quotas.activeUsers()
 	stats.QuotasForgotten = s.quotas.forgotten.Load()

@@ -72,7 +72,7 @@ func (b *board) build(site Site, around Around) *entry {
 		return cmp.Or(cmp.Compare(rank(a.Health), rank(b.Health)), a.Since.Compare(b.Since))
 	})
 	e.row.Acked = len(e.row.Why) > 0 && !slices.ContainsFunc(e.row.Why, func(r Reason) bool { return r.Acked == nil })
-	e.row.Devices = b.trends.devices(site.Name)
+	e.row.Devices = b.trends.devices(site.Name, counters[wire.SessionsOpened])
 	e.row.Strip = siteStrip(e.facts, around.Now)
 	e.need = 2 * rank(e.row.Health)
 	if e.row.Acked && e.row.Health != Green {

@@ -16,6 +16,9 @@ const (
 	trendsEvery = 5 * time.Minute
 	trendsPace  = 10 * time.Millisecond // between two sites: reading is not to hold others up
 	trendsTurn  = time.Second           // between looks for what is old
+	// devicesEvery is how soon the devices of a site are counted again when
+	// sessions were opened there. That reads one sketch for each hour of the day.
+	devicesEvery = 2 * time.Second
 )
 
 // trends keeps what only the history tells.
@@ -27,15 +30,22 @@ type trends struct {
 
 	mu     sync.RWMutex
 	boxes  map[wire.BoxID]Trends
-	count  map[string]int64 // devices of today, by site
+	count  map[string]counted // by site
 	asked  map[string]bool
 	looked map[string]time.Time // run's own
+}
+
+// counted are the devices of a site today.
+type counted struct {
+	n            int64
+	opened, upTo uint64 // sessions that were ever opened: as told last, and before n was counted
+	at           time.Time
 }
 
 func newTrends(cfg *Config, tell func(site string)) *trends {
 	return &trends{
 		cfg: cfg, log: cfg.Logger, tell: tell, wake: make(chan struct{}, 1), boxes: map[wire.BoxID]Trends{},
-		count: map[string]int64{}, asked: map[string]bool{}, looked: map[string]time.Time{},
+		count: map[string]counted{}, asked: map[string]bool{}, looked: map[string]time.Time{},
 	}
 }
 
@@ -57,19 +67,40 @@ func (t *trends) of(id wire.BoxID) Trends {
 	return tr
 }
 
-func (t *trends) devices(site string) int64 {
+// devices gives how many different ones a site had today. opened are the
+// sessions that were opened there so far: when there are more than before, the
+// devices are counted again soon.
+func (t *trends) devices(site string, opened uint64) int64 {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.count[site]
+	c := t.count[site]
+	t.mu.RUnlock()
+	if c.opened != opened {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		c = t.count[site]
+		c.opened = opened
+		t.count[site] = c
+	}
+	return c.n
 }
 
-// run looks at sites that are asked for, and at each again after some minutes.
+// run looks at sites that are asked for, at each again after some minutes, and
+// counts devices where sessions were opened.
 func (t *trends) run(ctx context.Context) {
 	turn := time.NewTicker(trendsTurn)
 	defer turn.Stop()
 	for {
-		for _, site := range t.due(time.Now()) {
+		all, opened := t.due(time.Now())
+		for _, site := range all {
 			t.look(site, time.Now())
+			if !pause(ctx, trendsPace) {
+				return
+			}
+		}
+		for _, site := range opened {
+			if t.tally(site, time.Now()) {
+				t.tell(site)
+			}
 			if !pause(ctx, trendsPace) {
 				return
 			}
@@ -83,25 +114,27 @@ func (t *trends) run(ctx context.Context) {
 	}
 }
 
-// due lists the sites to look at, and forgets those that are gone.
-func (t *trends) due(now time.Time) []string {
+// due lists the sites to look at, and others where only devices are to be
+// counted, and forgets those that are gone.
+func (t *trends) due(now time.Time) (all, opened []string) {
 	sites := t.cfg.Registry.Sites()
 	there := make(map[string]bool, len(sites))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var due []string
 	for _, s := range sites {
 		there[s.Name] = true
 		if t.asked[s.Name] || now.Sub(t.looked[s.Name]) >= trendsEvery {
-			due = append(due, s.Name)
+			all = append(all, s.Name)
 			t.looked[s.Name] = now
+		} else if c := t.count[s.Name]; c.opened != c.upTo && now.Sub(c.at) >= devicesEvery {
+			opened = append(opened, s.Name)
 		}
 	}
 	clear(t.asked)
 	maps.DeleteFunc(t.boxes, func(id wire.BoxID, _ Trends) bool { return !there[id.Site] })
-	maps.DeleteFunc(t.count, func(site string, _ int64) bool { return !there[site] })
+	maps.DeleteFunc(t.count, func(site string, _ counted) bool { return !there[site] })
 	maps.DeleteFunc(t.looked, func(site string, _ time.Time) bool { return !there[site] })
-	return due
+	return all, opened
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -113,29 +146,28 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (t *trends) look(site string, now time.Time) {
-	var ids []wire.BoxID
-	found := map[wire.BoxID]Trends{}
+// heard are the boxes of a site of which the history may hold something.
+func (t *trends) heard(site string) (ids []wire.BoxID) {
 	for _, m := range t.cfg.Registry.Members(site) {
-		if !m.Revoked.IsZero() || t.cfg.Fleet.Box(m.ID) == nil {
-			continue
+		if m.Revoked.IsZero() && t.cfg.Fleet.Box(m.ID) != nil {
+			ids = append(ids, m.ID)
 		}
-		ids = append(ids, m.ID)
-		tr, err := t.lookBox(m.ID, now)
+	}
+	return ids
+}
+
+func (t *trends) look(site string, now time.Time) {
+	found := map[wire.BoxID]Trends{}
+	for _, id := range t.heard(site) {
+		tr, err := t.lookBox(id, now)
 		if err != nil {
 			t.log.Warn("history cannot be read", "site", site, "err", err)
 			return
 		}
-		found[m.ID] = tr
+		found[id] = tr
 	}
-	devices, err := t.cfg.History.Devices(ids, now.UTC().Truncate(24*time.Hour), now)
-	if err != nil {
-		t.log.Warn("history cannot be read", "site", site, "err", err)
-		return
-	}
+	changed := t.tally(site, now)
 	t.mu.Lock()
-	changed := t.count[site] != int64(devices)
-	t.count[site] = int64(devices)
 	for id, tr := range found {
 		changed = changed || t.boxes[id] != tr
 		t.boxes[id] = tr
@@ -144,6 +176,26 @@ func (t *trends) look(site string, now time.Time) {
 	if changed {
 		t.tell(site)
 	}
+}
+
+// tally counts the devices of a site, and tells whether their number is another.
+func (t *trends) tally(site string, now time.Time) (changed bool) {
+	t.mu.RLock()
+	upTo := t.count[site].opened // what was told of them is in the history by now
+	t.mu.RUnlock()
+	n, err := t.cfg.History.Devices(t.heard(site), now.UTC().Truncate(24*time.Hour), now)
+	if err != nil {
+		t.log.Warn("history cannot be read", "site", site, "err", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.count[site]
+	c.upTo, c.at = upTo, now
+	if err == nil {
+		changed, c.n = c.n != int64(n), int64(n)
+	}
+	t.count[site] = c
+	return changed
 }
 
 func (t *trends) lookBox(id wire.BoxID, now time.Time) (tr Trends, err error) {
