@@ -11,7 +11,8 @@
 //	             the command that is meant when none is named
 //	required     the option has to be given
 //	optional     the argument may be left out
-//	xor          of the options with the same word only one may be given
+//	xor          of the options with the same word only one may be given; where
+//	             they are required, one has to be
 //	negatable    there is --no-NAME as well
 //
 // Values are booleans, whole numbers, floats, strings, lists of strings,

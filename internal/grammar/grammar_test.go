@@ -55,6 +55,30 @@ type program struct {
 	Stop  struct {
 		ID string `arg:"" help:"Which."`
 	} `cmd:"" help:"Stop."`
+	Meet meet `cmd:"" help:"Meet."`
+}
+
+type meet struct {
+	Name string `required:"" xor:"who" help:"Of whom." placeholder:"NAME"`
+	Code string `required:"" xor:"who" help:"Or what was agreed." placeholder:"CODE"`
+	At   string `required:"" help:"Where." placeholder:"PLACE"`
+}
+
+// Of required options that exclude each other, one is enough.
+func TestRequiredAlternatives(t *testing.T) {
+	for line, want := range map[string]string{
+		"meet":                          "missing flags: --name=NAME or --code=CODE, --at=PLACE",
+		"meet --at here":                "missing flags: --name=NAME or --code=CODE",
+		"meet --code 7":                 "missing flags: --at=PLACE",
+		"meet --code 7 --name x --at a": "--name and --code can't be used together",
+		"meet --at here --name x":       "",
+		"meet --code=7 --at=here":       "",
+	} {
+		_, err := parse(line)
+		if got := fmt.Sprint(err); got != want && (err != nil || want != "") {
+			t.Errorf("%s: got %v, want %q", line, err, want)
+		}
+	}
 }
 
 func parse(line string) (any, error) {
@@ -96,7 +120,7 @@ func TestParse(t *testing.T) {
 
 func TestParseFaults(t *testing.T) {
 	for line, want := range map[string]string{
-		"":                            `expected one of "thing", "stop"`,
+		"":                            `expected one of "thing", "stop", "meet"`,
 		"thnig":                       `unexpected argument thnig, did you mean "thing"?`,
 		"thing shwo":                  `unexpected argument shwo, did you mean "show"?`,
 		"thing list x":                `unexpected argument x`,
@@ -140,6 +164,7 @@ Commands:
   thing list    List things.
   thing show    Show a thing.
   stop          Stop.
+  meet          Meet.
 
 Run "prog <command> --help" for more information on a command.
 `,

@@ -45,10 +45,8 @@ func (c *Command) usage() string {
 	if len(c.Commands) > 0 {
 		return text + " <command>"
 	}
-	for _, o := range c.Options {
-		if o.Required {
-			text += " " + o.usage()
-		}
+	for _, options := range c.required(func(*Option) bool { return true }, "|") {
+		text += " " + options
 	}
 	for _, a := range c.Args {
 		text += " " + a.usage()

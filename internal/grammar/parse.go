@@ -154,12 +154,9 @@ func (p *parse) end() (any, error) {
 		}
 		return nil, wrong("expected one of %s", strings.Join(names, ", "))
 	}
-	var missing []string
 	chosen := map[string]*Option{}
 	for _, o := range p.at.Options {
 		switch other := chosen[o.xor]; {
-		case !o.given && o.Required:
-			missing = append(missing, o.usage())
 		case !o.given || o.xor == "":
 		case other != nil:
 			return nil, wrong("--%s and --%s can't be used together", other.Name, o.Name)
@@ -167,11 +164,37 @@ func (p *parse) end() (any, error) {
 			chosen[o.xor] = o
 		}
 	}
-	if len(missing) > 0 {
+	if missing := p.at.missing(chosen); len(missing) > 0 {
 		return nil, wrong("missing flags: %s", strings.Join(missing, ", "))
 	}
 	if p.args < len(p.at.Args) && p.at.Args[p.args].Required {
 		return nil, wrong("expected <%s>", p.at.Args[p.args].Name)
 	}
 	return p.at.target, nil
+}
+
+// missing are the options that have to be given and are not. Of those with the
+// same xor one is enough.
+func (c *Command) missing(chosen map[string]*Option) []string {
+	return c.required(func(o *Option) bool { return !o.given && (o.xor == "" || chosen[o.xor] == nil) }, " or ")
+}
+
+// required are the options that have to be given, of those which the caller
+// takes; those with the same xor are one entry.
+func (c *Command) required(take func(*Option) bool, or string) (list []string) {
+	at := map[string]int{} // where alternatives stand in list
+	for _, o := range c.Options {
+		if !o.Required || !take(o) {
+			continue
+		}
+		if i, ok := at[o.xor]; ok {
+			list[i] += or + o.usage()
+			continue
+		}
+		if o.xor != "" {
+			at[o.xor] = len(list)
+		}
+		list = append(list, o.usage())
+	}
+	return list
 }
