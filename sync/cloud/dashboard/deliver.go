@@ -133,7 +133,7 @@ func (h *hooks) client() *http.Client {
 	}
 }
 
-var errLocalTarget = errors.New("webhooks may not reach loopback, link-local or multicast addresses; allow it in the cloud's configuration")
+var errLocalTarget = errors.New("webhooks may not reach loopback, link-local or multicast addresses; give the receiver's address on the network")
 
 // nat64 holds IPv4 addresses (RFC 6052 §2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")

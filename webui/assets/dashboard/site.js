@@ -8,6 +8,9 @@ import {NewBox} from './newsite.js';
 import {badges, Figure, words} from './sites.js';
 import {Strip} from './strip.js';
 
+/** How often the page asks while a command waits for its box. */
+const ANSWER_MS = 3000;
+
 /** One site. `row` is as live as the overview. @param {{site: string, row: any, session: any}} props */
 export function SitePage({site, row, session}) {
   const [page, setPage] = useState(/** @type {any} */ (undefined));
@@ -23,6 +26,12 @@ export function SitePage({site, row, session}) {
   }, [site]);
   const version = JSON.stringify(row?.boxes.map((/** @type {any} */ b) => [b.seen, b.policy, b.policy_wanted, b.online, b.online_since]));
   useEffect(() => { load(); }, [version]);
+  const waits = page?.commands.some((/** @type {any} */ c) => c.state === 'waiting');
+  useEffect(() => { // an answer changes nothing that the overview shows
+    if (!waits) return undefined;
+    const timer = setInterval(load, ANSWER_MS);
+    return () => clearInterval(timer);
+  }, [waits, load]);
   const live = useLive(site);
   const now = row ?? page?.row;
   if (!now) return html`<${Notice} kind=${error ? 'bad' : 'info'}>${error || 'Asking for the site…'}<//>`;
