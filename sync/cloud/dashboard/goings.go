@@ -75,11 +75,14 @@ func (g going) look(box *BoxRow, gone, now time.Time, after time.Duration) (goin
 	}
 	switch {
 	case box.Online && !g.Online:
-		w := went{At: now, Kind: EventOnline}
-		if slices.ContainsFunc(past, func(w went) bool { return w.Kind == EventOffline }) {
+		w, again := went{At: now, Kind: EventOnline}, slices.ContainsFunc(past, func(w went) bool { return w.Kind == EventOffline })
+		if again {
 			w.What = spell(now.Sub(g.Since))
 		}
-		past, changed = append(past, w), true
+		if again || now.Sub(g.Since) >= after { // else it has just joined, which is an event already
+			past = append(past, w)
+		}
+		changed = true
 		g.Online, g.Since = true, now
 	case !box.Online && g.Online && !box.Revoked.IsZero(): // which is an event already
 		g.Online, g.Since, changed = false, box.Revoked, true

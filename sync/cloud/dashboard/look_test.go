@@ -30,18 +30,18 @@ func TestLook(t *testing.T) {
 		since   int
 	}{
 		{0, false, "", 0, 0},
-		{5, true, "v1", 1, 5}, // the first connection; the version it joined with is none
-		{10, false, "v1", 1, 5},
-		{39, false, "v1", 1, 5},
-		{40, true, "v1", 1, 5}, // away for 30 s at most
-		{50, false, "v1", 1, 5},
-		{79, false, "v1", 1, 5},
-		{80, false, "v1", 2, 50},
-		{81, false, "v1", 2, 50},
-		{110, true, "v1", 3, 110},
-		{120, true, "v2", 4, 110},
-		{121, true, "", 4, 110}, // a frame without it
-		{122, true, "v2", 4, 110},
+		{5, true, "v1", 0, 5}, // joined; the version it joined with is none
+		{10, false, "v1", 0, 5},
+		{39, false, "v1", 0, 5},
+		{40, true, "v1", 0, 5}, // away for 30 s at most
+		{50, false, "v1", 0, 5},
+		{79, false, "v1", 0, 5},
+		{80, false, "v1", 1, 50},
+		{81, false, "v1", 1, 50},
+		{110, true, "v1", 2, 110},
+		{120, true, "v2", 3, 110},
+		{121, true, "", 3, 110}, // a frame without it
+		{122, true, "v2", 3, 110},
 	} {
 		see(step.seconds, step.online, step.version)
 		if len(g.Past) != step.events || !g.Since.Equal(at(step.since)) {
@@ -54,13 +54,16 @@ func TestLook(t *testing.T) {
 		got = append(got, fmt.Sprintf("%v %s %v", e.At.Sub(began), e.Text, e.Late))
 	}
 	want := []string{
-		"5s Box b1 is connected. false",
 		"50s Box b1 lost its connection to the cloud. false",
 		"1m50s Box b1 is connected again, after 60 s. false",
 		"-1h0m0s Box b1 runs version v2; before, it was v1. true",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("events\n%q, want\n%q", got, want)
+	}
+	later, _ := going{Since: began}.look(&BoxRow{Online: true}, time.Time{}, at(30), goneFor)
+	if len(later.Past) != 1 || later.Past[0].event("b1").Text != "Box b1 is connected." {
+		t.Errorf("the first connection half a minute after it joined: %+v", later.Past)
 	}
 	for i := range 3 * maxGoings {
 		see(1000+100*i, i%2 == 0, "v2")
