@@ -85,7 +85,8 @@ function BoxCard({site, box, session, done}) {
     <dl class="facts">
       <dt>Id</dt><dd>${box.box}</dd>
       <dt>Version</dt><dd>${box.version || '–'} ${box.arch && `on ${box.arch}`}</dd>
-      <dt>Seen</dt><dd>${fromNow(box.seen)}${box.online_since && ` · ${box.online ? 'connected' : 'not connected'} since ${new Date(box.online_since).toLocaleString()}`}${box.started && ` · up ${duration((Date.now() - Date.parse(box.started)) / 1000)}`}</dd>
+      <dt>Seen</dt><dd>${fromNow(box.seen)}${box.started && ` · up ${duration((Date.now() - Date.parse(box.started)) / 1000)}`}</dd>
+      ${box.online_since && html`<dt>${box.online ? 'Connected' : 'Not connected'}</dt><dd>since ${new Date(box.online_since).toLocaleString()}</dd>`}
       <dt>Link</dt><dd>${box.link || '–'} · ${plural(box.queue_frames, 'frame')} waiting, ${bytes(box.queue_bytes)} of ${bytes(box.queue_limit_bytes)}</dd>
       <dt>Policy</dt><dd data-testid="policy-state">${box.policy === box.policy_wanted ? (box.policy ? `revision ${box.policy} in force` : 'none wanted') : `revision ${box.policy_wanted} wanted, ${box.policy || 'none'} in force`}${box.policy_fault && `: ${box.policy_fault}`}</dd>
       <dt>Certificate</dt><dd>ends ${fromNow(box.certificate_end)}</dd>

@@ -68,7 +68,8 @@ function Webhook({webhook: w, onRemove, done}) {
   return html`<li class="problem" data-testid="webhook" data-id=${w.id}>
     <div class="row spread"><strong class="long">${w.url}</strong><${Badge} kind=${state.kind}>${state.word}<//></div>
     <p class="muted">${w.health === 'red' ? 'Only what is red' : 'All problems'} · by ${w.by}, ${fromNow(w.created)}${w.last_ok && ` · delivered ${fromNow(w.last_ok)}`}</p>
-    ${w.failing && html`<p class="why" data-testid="webhook-error"><strong>Nothing has arrived since ${new Date(w.failing).toLocaleString()}:</strong> ${w.error}${w.next && ` It is tried again ${fromNow(w.next)}.`}</p>`}
+    ${w.failing && html`<p class="why" data-testid="webhook-error"><strong>Nothing has arrived since ${new Date(w.failing).toLocaleString()}:</strong> ${w.error}</p>
+      ${w.next && html`<p class="muted">It is tried again ${Date.parse(w.next) > Date.now() ? fromNow(w.next) : 'now'}.</p>`}`}
     ${trial && html`<${Notice} kind=${trial.ok ? 'info' : 'warn'} id="webhook-trial">${trial.ok
       ? `The trial arrived: answered ${trial.status} after ${trial.dur_ms} ms.` : `The trial did not arrive: ${trial.error}`}<//>`}
     <div class="row"><button data-testid="test-webhook" aria-busy=${busy} aria-label=${`Send a trial to ${w.url}`} onClick=${test}>${busy ? 'One moment…' : 'Send a trial'}</button>
