@@ -19,7 +19,7 @@ var (
 	boxPages   = map[string]string{"/": "assets/console.html", "/call": "assets/call.html"}
 	cloudPages = map[string]string{
 		"/": "assets/dashboard.html", "/problems": "assets/dashboard.html",
-		"/people": "assets/dashboard.html", "/audit": "assets/dashboard.html", sitePath: "assets/dashboard.html",
+		"/people": "assets/dashboard.html", "/webhooks": "assets/dashboard.html", "/audit": "assets/dashboard.html", sitePath: "assets/dashboard.html",
 	}
 )
 

@@ -275,7 +275,7 @@ func TestVendoredFilesAreTheOnesDescribed(t *testing.T) {
 func TestDashboardPaths(t *testing.T) {
 	dashboard := webui.Dashboard(webui.Options{})
 	for target, want := range map[string]int{
-		"/": http.StatusOK, "/problems": http.StatusOK, "/site/hall-3": http.StatusOK, "/site/%C3%A9": http.StatusOK,
+		"/": http.StatusOK, "/problems": http.StatusOK, "/webhooks": http.StatusOK, "/site/%ff": http.StatusOK, "/site/hall-3": http.StatusOK, "/site/%C3%A9": http.StatusOK,
 		"/site/": http.StatusOK, "/site/a/b": http.StatusNotFound, "/call": http.StatusNotFound, "/nothing": http.StatusNotFound,
 	} {
 		w := httptest.NewRecorder()

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {byNeed, merge} from '../assets/dashboard/live.js';
-import {setQuery} from '../assets/dashboard/router.js';
+import {setQuery, siteOf} from '../assets/dashboard/router.js';
 import {fits} from '../assets/dashboard/sites.js';
+import {delivery} from '../assets/dashboard/webhooks.js';
 
 const row = (site, health, more = {}) => ({site, title: '', health, acked: false, boxes: [], ...more});
 
@@ -44,4 +45,13 @@ test('filters go into the address, and out of it when they are empty', () => {
     delete globalThis.history;
   }
   assert.deepEqual(places, ['/?health=red&q=mill+%26+co', '/']);
+});
+
+test('an address that is no encoding of a name is told as it is', () => {
+  for (const [path, want] of [['/site/hall-2', 'hall-2'], ['/site/h%C3%A9', 'hé'], ['/site/50%', '50%'], ['/site/%ff', '%ff'], ['/site/', '']]) assert.equal(siteOf(path), want);
+});
+
+test('a webhook delivers when its last delivery arrived', () => {
+  const ok = '2026-11-01T12:00:00Z';
+  for (const [hook, want] of [[{}, 'nothing told yet'], [{last_ok: ok}, 'delivers'], [{failing: ok}, 'fails'], [{last_ok: ok, failing: ok}, 'fails']]) assert.equal(delivery(hook).word, want);
 });

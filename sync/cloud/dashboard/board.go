@@ -24,6 +24,7 @@ type board struct {
 	log    *slog.Logger
 	acks   *kept[Ack]
 	opened *kept[opened]
+	goings *kept[going]
 	trends *trends
 	began  time.Time // of this node: silence before it may be the node's own
 	slack  time.Duration
@@ -61,6 +62,7 @@ func newBoard(cfg *Config) *board {
 	}
 	b.acks = keep[Ack](cfg.Bucket, ackPrefix, b.touchProblem)
 	b.opened = keep[opened](cfg.Bucket, openedPrefix, b.touchProblem)
+	b.goings = keep[going](cfg.Bucket, goingPrefix, b.touchBox)
 	b.trends = newTrends(cfg, b.touch)
 	return b
 }
@@ -86,6 +88,12 @@ func (b *board) touchProblem(key string) {
 	}
 }
 
+func (b *board) touchBox(key string) {
+	if id, err := wire.ParseBoxID(key); err == nil && id.Tenant == b.cfg.Tenant {
+		b.touch(id.Site)
+	}
+}
+
 // run keeps the board until ctx ends.
 func (b *board) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -94,11 +102,12 @@ func (b *board) run(ctx context.Context) error {
 	defer cancel()
 	parts.Go(func() { b.acks.run(ctx, b.log) })
 	parts.Go(func() { b.opened.run(ctx, b.log) })
+	parts.Go(func() { b.goings.run(ctx, b.log) })
 	feed := b.cfg.Fleet.Watch()
 	defer feed.Close()
 	parts.Go(func() { b.follow(ctx, feed) })
 	defer b.cfg.Registry.Watch(b.touch)()
-	for _, loaded := range []chan struct{}{b.acks.loaded, b.opened.loaded} {
+	for _, loaded := range []chan struct{}{b.acks.loaded, b.opened.loaded, b.goings.loaded} {
 		select {
 		case <-loaded:
 		case <-ctx.Done():

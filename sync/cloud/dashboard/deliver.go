@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,9 @@ func (h *hooks) deliver(ctx context.Context, w hook, events []event) (status int
 	defer client.CloseIdleConnections()
 	answer, err := client.Do(r)
 	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err // without the URL: it goes to the log, and paths of chat services are secrets
+		}
 		return 0, err
 	}
 	defer answer.Body.Close()
@@ -133,7 +137,7 @@ func (h *hooks) client() *http.Client {
 	}
 }
 
-var errLocalTarget = errors.New("webhooks may not reach loopback, link-local or multicast addresses; allow it in the cloud's configuration")
+var errLocalTarget = errors.New("webhooks may not reach loopback, link-local or multicast addresses; give the receiver's address on the network")
 
 // nat64 holds IPv4 addresses (RFC 6052 §2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")

@@ -58,6 +58,7 @@ type hooks struct {
 	metrics *metrics
 	all     *kept[hook]
 	trials  *kept[trial]
+	goings  *goings
 	retry   time.Duration // after the first failure
 
 	missing map[string]time.Time // by problem: since when it is not there; run's own
@@ -67,7 +68,7 @@ type hooks struct {
 func newHooks(cfg *Config, b *board, m *metrics) *hooks {
 	quiet := func(string) {}
 	return &hooks{
-		cfg: cfg, log: cfg.Logger, board: b, metrics: m, retry: retryFirst,
+		cfg: cfg, log: cfg.Logger, board: b, metrics: m, goings: newGoings(b), retry: retryFirst,
 		all: keep[hook](cfg.Bucket, hookPrefix, quiet), trials: keep[trial](cfg.Bucket, trialPrefix, quiet),
 	}
 }
@@ -78,7 +79,7 @@ func (h *hooks) run(ctx context.Context) {
 	defer parts.Wait()
 	parts.Go(func() { h.all.run(ctx, h.log) })
 	parts.Go(func() { h.trials.run(ctx, h.log) })
-	for _, loaded := range []chan struct{}{h.all.loaded, h.trials.loaded, h.board.opened.loaded} {
+	for _, loaded := range []chan struct{}{h.all.loaded, h.trials.loaded, h.board.opened.loaded, h.board.goings.loaded} {
 		select {
 		case <-loaded:
 		case <-ctx.Done():
@@ -114,6 +115,7 @@ func (h *hooks) serve(ctx context.Context, l *lease) {
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
 	defer cancel()
+	h.goings.begin()
 	h.missing, h.busy = map[string]time.Time{}, map[string]bool{}
 	done := make(chan told)
 	renew, look := time.NewTicker(l.every()), time.NewTicker(hooksEvery)
@@ -167,6 +169,7 @@ func (h *hooks) turn(ctx context.Context, l *lease, start func(string, hook, []e
 	}
 	now := time.Now()
 	h.reconcile(ctx, l, s.problems(), now)
+	h.goings.turn(ctx, l, s, now)
 	problems := h.board.opened.list()
 	for id, w := range h.all.list() {
 		if t, _ := h.trials.get(id); h.busy[id] || now.Before(t.Next) || !l.held() {

@@ -72,7 +72,8 @@ func Routes() (all []struct{ Method, Path, Role string }) {
 }
 
 // Hurry shortens what a test would otherwise wait for: by how much two nodes may
-// know of a change apart, and when a delivery is tried again.
+// know of a change apart, when a delivery is tried again, and how long a box is
+// away before that is an event.
 func (d *Dashboard) Hurry() {
-	d.board.slack, d.hooks.retry = 100*time.Millisecond, 100*time.Millisecond
+	d.board.slack, d.hooks.retry, d.hooks.goings.after = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
 }

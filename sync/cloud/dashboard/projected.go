@@ -230,7 +230,7 @@ func (p Projected) Events(ids []wire.BoxID, n int) ([]Event, error) {
 	events, err := p.Projection.Events(ids, n)
 	list := make([]Event, len(events))
 	for i, e := range events {
-		list[i] = Event{At: e.At, Box: e.Box.Box, Kind: string(e.Kind), Raised: e.Raised, Text: alertText(e.Kind, e.Value)}
+		list[i] = Event{At: e.At, Box: e.Box.Box, Kind: string(e.Kind), Raised: e.Raised, Text: alertText(e.Kind, e.Value), Late: e.Late}
 	}
 	return list, err
 }

@@ -139,6 +139,9 @@ var routes = []route{
 		Method: "POST", Path: "/v1/webhooks", Access: administrator, Status: http.StatusCreated, Body: jsonapi.Take((*Dashboard).addWebhook),
 		Refuses: []int{http.StatusConflict}, Summary: "Have problems told to a URL",
 		Detail: "Deliveries are POST requests whose body is a HookCall, tried again until they are answered with 2xx. " +
+			"Delivery is at least once: what was answered may come again when the answer was lost or another node took over. " +
+			"The header Signalbox-Delivery is the call's id, the same when a call is repeated as it was; one that is tried again may have " +
+			"events that began meanwhile, and another id. So a receiver that must not act twice keeps the ids of events: each is the same in every repetition. " +
 			"The header Signalbox-Signature is t=UNIX,v1=HEX: HMAC-SHA256, keyed with the secret, of the time, a dot, and the body.",
 	},
 	{

@@ -55,6 +55,9 @@ func (b *board) build(site Site, around Around) *entry {
 		why := Judge(s, around, func(kind string) time.Time { return b.since(before, m.ID, kind) })
 		b.attach(m.ID, why)
 		box := boxRow(s, around.Now, why)
+		if g, ok := b.goings.get(m.ID.String()); ok && g.Online == box.Online {
+			box.OnlineSince = g.Since
+		}
 		e.row.Boxes = append(e.row.Boxes, box)
 		e.facts = append(e.facts, s.Facts)
 		e.row.add(&box)

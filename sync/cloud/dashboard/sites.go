@@ -86,7 +86,7 @@ func (d *Dashboard) getSite(c *call) (SitePage, error) {
 	if page.Events, err = d.cfg.History.Events(ids, maxEvents); err != nil {
 		return SitePage{}, err
 	}
-	page.Events = withMembers(page.Events, e.members)
+	page.Events = d.withMembers(page.Events, e.members)
 	for _, id := range ids {
 		rooms, err := d.cfg.History.Rooms(id)
 		if err != nil {
@@ -101,15 +101,19 @@ func (d *Dashboard) getSite(c *call) (SitePage, error) {
 	return page, nil
 }
 
-// withMembers adds what the registry knows of to what the boxes have told.
-func withMembers(events []Event, members []Member) []Event {
+// withMembers adds what the cloud has seen to what the boxes have told.
+func (d *Dashboard) withMembers(events []Event, members []Member) []Event {
 	all := append([]Event{}, events...)
 	for _, m := range members {
 		if !m.Joined.IsZero() {
-			all = append(all, Event{At: m.Joined, Box: m.ID.Box, Kind: "joined", Raised: true, Text: "Box " + m.ID.Box + " joined."})
+			all = append(all, Event{At: m.Joined, Box: m.ID.Box, Kind: EventJoined, Raised: true, Text: "Box " + m.ID.Box + " joined."})
 		}
 		if !m.Revoked.IsZero() {
-			all = append(all, Event{At: m.Revoked, Box: m.ID.Box, Kind: "revoked", Raised: true, Text: "Box " + m.ID.Box + " was revoked by " + m.RevokedBy + "."})
+			all = append(all, Event{At: m.Revoked, Box: m.ID.Box, Kind: EventRevoked, Raised: true, Text: "Box " + m.ID.Box + " was revoked by " + m.RevokedBy + "."})
+		}
+		g, _ := d.board.goings.get(m.ID.String())
+		for i := range slices.Backward(g.Past) {
+			all = append(all, g.Past[i].event(m.ID.Box))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Event) int { return b.At.Compare(a.At) })

@@ -63,8 +63,9 @@ type BoxRow struct {
 	Box             string    `json:"box"`
 	Name            string    `json:"name,omitempty"`
 	Health          Health    `json:"health"`
-	Online          bool      `json:"online"`         // it has a connection to a cloud node now
-	Link            string    `json:"link,omitempty"` // websocket or post
+	Online          bool      `json:"online"`                // it has a connection to a cloud node now
+	OnlineSince     time.Time `json:"online_since,omitzero"` // since when it has one, or has none
+	Link            string    `json:"link,omitempty"`        // websocket or post
 	Seen            time.Time `json:"seen,omitzero"`
 	Version         string    `json:"version,omitempty"`
 	Arch            string    `json:"arch,omitempty"`
@@ -148,8 +149,9 @@ type SitePage struct {
 	Commands []CommandView     `json:"commands"` // of the last 30 days, newest first, at most 50
 }
 
-// Event is something that happened at a site: an alert of a box, a box that
-// joined, came, went or was revoked.
+// Event is something that happened at a site: an alert of a box, or with kind
+// joined, online, offline, version or revoked what the cloud saw of one. A box
+// is offline when it has had no connection for half a minute.
 type Event struct {
 	At     time.Time `json:"at"`
 	Box    string    `json:"box,omitempty"`

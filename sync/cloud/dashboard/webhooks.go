@@ -66,7 +66,7 @@ type WebhookTest struct {
 
 // HookCall is the body of a delivery.
 type HookCall struct {
-	ID     string      `json:"id"` // the same when it is repeated
+	ID     string      `json:"id"` // made of the events' ids; also in the header Signalbox-Delivery
 	At     time.Time   `json:"at"`
 	Cloud  string      `json:"cloud,omitempty"`
 	Events []HookEvent `json:"events"` // 1 to 100
@@ -74,7 +74,7 @@ type HookCall struct {
 
 // HookEvent is a problem that has begun, changed or ended.
 type HookEvent struct {
-	ID      string    `json:"id"` // the same when it is repeated
+	ID      string    `json:"id"` // the same in every repetition: tell one by it
 	Problem string    `json:"problem"`
 	State   string    `json:"state"` // red, amber, over, or test
 	Site    string    `json:"site"`

@@ -23,6 +23,7 @@ type Event struct {
 	Kind   wire.AlertKind
 	Raised bool
 	Value  int64
+	Late   bool // the cloud learned of it later than a link that works takes
 }
 
 // alertState is what was last told of a kind.
@@ -49,7 +50,7 @@ func (b *box) tellAlerts(f *wire.Frame, endMs int64, current bool) {
 	wrongMs := endMs - f.GetEndMs()
 	for _, a := range f.GetAlerts() {
 		at := min(max(a.GetAtMs()+wrongMs, 0), endMs)
-		b.pastAlerts = append(b.pastAlerts, pastAlert{b.eventKey(a, at), a.GetValue()})
+		b.pastAlerts = append(b.pastAlerts, pastAlert{b.eventKey(a, at), a.GetValue(), b.tx.nowMs-at > lateAfter.Milliseconds()})
 		if !current {
 			continue
 		}
@@ -70,6 +71,7 @@ func (b *box) tellAlerts(f *wire.Frame, endMs int64, current bool) {
 type pastAlert struct {
 	key   []byte
 	value int64
+	late  bool
 }
 
 func (b *box) eventKey(a *wire.Alert, atMs int64) []byte {
@@ -89,11 +91,13 @@ func (b *box) keepEvents() error {
 		if !last || len(b.pastAlerts)-i > maxEvents {
 			continue
 		}
-		if b.tx.get(bucketEvents, a.key) == nil {
+		known := b.tx.get(bucketEvents, a.key)
+		if known == nil {
 			b.events++
 		}
 		e := &encoder{}
 		e.int(a.value)
+		e.bool(a.late && !onTime(known)) // one that is told again was not late for that
 		if err := b.putOwn(bucketEvents, a.key, e.b); err != nil {
 			return err
 		}
@@ -109,6 +113,16 @@ func (b *box) keepEvents() error {
 	return nil
 }
 
+// onTime tells whether a record is of an event that was not late.
+func onTime(record []byte) bool {
+	if record == nil {
+		return false
+	}
+	d := &decoder{b: record}
+	d.int()
+	return !d.bool()
+}
+
 func decodeEvent(prefix, key, value []byte) (e Event, ok bool) {
 	rest := bytes.TrimPrefix(key, prefix)
 	d := &decoder{b: rest}
@@ -116,7 +130,7 @@ func decodeEvent(prefix, key, value []byte) (e Event, ok bool) {
 	e.Raised = d.bool()
 	e.Kind = wire.AlertKind(d.b)
 	v := &decoder{b: value}
-	e.Value = v.int()
+	e.Value, e.Late = v.int(), v.bool()
 	return e, d.err == nil && v.end() == nil
 }
 

@@ -24,8 +24,8 @@ const (
 	keepHourSketch = 35 * 24 * time.Hour // then folded into their days
 )
 
-// lateAfter is when a frame counts as told later: two frames of an idle box
-// and some way.
+// lateAfter is when a frame, or an event, counts as told later: two frames of
+// an idle box and some way.
 const lateAfter = 11 * time.Minute
 
 // Bounds of what waits for others.

@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -66,8 +67,39 @@ func TestStrip(t *testing.T) {
 		}
 	}
 	events, err := p.Events([]wire.BoxID{box}, 10)
-	if err != nil || len(events) != 1 || !events[0].Raised || !events[0].At.Equal(projectiontest.Epoch.Add(40*minute)) {
+	if err != nil || len(events) != 1 || !events[0].Raised || !events[0].Late || !events[0].At.Equal(projectiontest.Epoch.Add(40*minute)) {
 		t.Errorf("events are %+v, %v", events, err)
+	}
+}
+
+// TestLateEvents: what is told by a link that works is not late, and does not
+// become so when a cloud that lost something is told again.
+func TestLateEvents(t *testing.T) {
+	p := open(t)
+	minute := time.Minute
+	alerting := func(seq uint64, end time.Duration, kinds ...wire.AlertKind) *wire.Frame {
+		f := frameAt(seq, end)
+		for _, k := range kinds {
+			f.Alerts = append(f.Alerts, &wire.Alert{Kind: string(k), Raised: true, AtMs: f.GetEndMs()})
+		}
+		return f
+	}
+	feed(t, p, []projection.Message{
+		message(5*minute, alerting(1, 5*minute, wire.AlertDisk)),
+		message(10*minute, alerting(2, 5*minute, wire.AlertMemory)), // an idle box's frame
+		message(60*minute, alerting(3, 5*minute, wire.AlertDisk), alerting(4, 48*minute, wire.AlertPart)),
+	}, 1)
+	events, err := p.Events([]wire.BoxID{box}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := map[wire.AlertKind]bool{}
+	for _, e := range events {
+		late[e.Kind] = e.Late
+	}
+	want := map[wire.AlertKind]bool{wire.AlertDisk: false, wire.AlertMemory: false, wire.AlertPart: true}
+	if !maps.Equal(late, want) {
+		t.Errorf("late are %v, want %v", late, want)
 	}
 }
 

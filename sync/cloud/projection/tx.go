@@ -19,7 +19,7 @@ const (
 	bucketHours    = "hours"    // id 0 hour: Hour, but for each box's newest
 	bucketPoints   = "points"   // id 0 hour: chunk, likewise
 	bucketSketches = "sketches" // see sketch
-	bucketEvents   = "events"   // id 0 ms raised kind: value
+	bucketEvents   = "events"   // id 0 ms raised kind: value late
 	bucketRefused  = "refused"  // reason: count, of boxes of which nothing is known
 	bucketResults  = "results"  // number: outcome of a command, until handed on
 	bucketMarks    = "marks"    // hour id: an hour that has changed since it was rolled up
@@ -40,7 +40,7 @@ var (
 )
 
 // form is the version of the records. A file of another is built again.
-const form = 1
+const form = 2
 
 // Tx is a change of the projection: some messages, applied together.
 type Tx struct {

@@ -33,7 +33,7 @@ export async function api(method, path, body, {token} = {}) {
       cache: 'no-store',
     });
   } catch {
-    throw new ApiError(0, {error: {code: 'unreachable', message: 'The box cannot be reached. Is this device on the same network?'}});
+    throw new ApiError(0, {error: {code: 'unreachable', message: 'There is no answer. Is this device still on the network?'}});
   }
   const text = await response.text();
   const parsed = text && response.headers.get('Content-Type')?.includes('json') ? JSON.parse(text) : undefined;

@@ -29,10 +29,16 @@ export function Notice({kind, children, id}) {
  */
 export function Dialog({title, onClose, id, children}) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const open = useRef(true);
   useEffect(() => {
-    ref.current?.showModal();
+    const dialog = ref.current;
+    dialog?.showModal();
+    return () => { // taken away without Escape or ✕: the focus goes back all the same
+      open.current = false;
+      dialog?.close();
+    };
   }, []);
-  return html`<dialog ref=${ref} onClose=${onClose} aria-label=${title} data-testid=${id}>
+  return html`<dialog ref=${ref} onClose=${() => open.current && onClose()} aria-label=${title} data-testid=${id}>
     <div class="row spread"><h2>${title}</h2>
       <button class="quiet" aria-label="Close" onClick=${() => ref.current?.close()}>✕</button></div>
     ${children}

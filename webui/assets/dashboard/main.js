@@ -4,10 +4,11 @@ import {Badge, Notice} from '../common/ui.js';
 import {watchSites} from './live.js';
 import {Audit, People} from './people.js';
 import {Problems} from './problems.js';
-import {follow, useAddress} from './router.js';
+import {follow, siteOf, useAddress} from './router.js';
 import {SignIn} from './signin.js';
 import {SitePage} from './site.js';
 import {Sites} from './sites.js';
+import {Webhooks} from './webhooks.js';
 
 const given = takeFragment();
 
@@ -47,7 +48,7 @@ function App() {
       ${inside && html`<nav aria-label="Pages">
         <${Tab} to="/" path=${path} also="/site/">Sites<//>
         <${Tab} to="/problems" path=${path}>Problems${overview?.problems ? ` (${overview.problems})` : ''}<//>
-        ${session.role === 'administrator' && html`<${Tab} to="/people" path=${path}>People<//>`}
+        ${session.role === 'administrator' && html`<${Tab} to="/people" path=${path}>People<//><${Tab} to="/webhooks" path=${path}>Webhooks<//>`}
         <${Tab} to="/audit" path=${path}>Log<//>
       </nav>
       <${Link} how=${link} /><button class="quiet" data-testid="sign-out" onClick=${signOut}>Sign out</button>`}
@@ -61,11 +62,6 @@ function App() {
   </div>`;
 }
 
-/** @param {string} path */
-function siteOf(path) {
-  return decodeURIComponent(path.slice('/site/'.length));
-}
-
 /** @param {{path: string, session: any, overview: any}} props */
 function Page({path, session, overview}) {
   if (path.startsWith('/site/')) {
@@ -75,6 +71,7 @@ function Page({path, session, overview}) {
   }
   if (path === '/problems') return html`<${Problems} session=${session} version=${overview?.now} />`;
   if (path === '/people') return html`<${People} session=${session} />`;
+  if (path === '/webhooks') return html`<${Webhooks} />`;
   if (path === '/audit') return html`<${Audit} />`;
   if (!overview) return html`<${Notice} kind="info">Asking for the sites…<//>`;
   return html`<${Sites} overview=${overview} session=${session} />`;

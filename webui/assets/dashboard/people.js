@@ -2,6 +2,7 @@ import {html, useCallback, useEffect, useState} from '../vendor/preact-htm.js';
 import {api} from '../common/api.js';
 import {fromNow} from '../common/format.js';
 import {Copy, Dialog, Field, Form, Notice} from '../common/ui.js';
+import {Confirm} from './confirm.js';
 
 const roles = ['viewer', 'operator', 'administrator'];
 
@@ -9,6 +10,7 @@ const roles = ['viewer', 'operator', 'administrator'];
 export function People({session}) {
   const [state, setState] = useState(/** @type {any} */ (undefined));
   const [dialog, setDialog] = useState('');
+  const [removing, setRemoving] = useState(/** @type {{path: string, what: string, then: string} | undefined} */ (undefined));
   const [error, setError] = useState('');
   const load = useCallback(async () => {
     try {
@@ -26,6 +28,11 @@ export function People({session}) {
     await load();
     setError(wrong);
   };
+  const remove = async () => {
+    await api('DELETE', /** @type {any} */ (removing).path);
+    setRemoving(undefined);
+    await load();
+  };
   const close = () => {
     setDialog('');
     load();
@@ -40,14 +47,17 @@ export function People({session}) {
             onChange=${(/** @type {any} */ e) => act(api('PATCH', `/v1/people/${encodeURIComponent(p.name)}`, {role: e.target.value}))}>
             ${roles.map((r) => html`<option key=${r} value=${r}>${r}</option>`)}</select></td>
           <td>${fromNow(p.seen)}</td>
-          <td>${p.name !== session.name && html`<button class="danger" onClick=${() => act(api('DELETE', `/v1/people/${encodeURIComponent(p.name)}`))}>Remove</button>`}</td></tr>`)}</tbody>
+          <td>${p.name !== session.name && html`<button class="danger" aria-label=${`Remove ${p.name}`}
+            onClick=${() => setRemoving({path: `/v1/people/${encodeURIComponent(p.name)}`, what: p.name, then: 'They are signed out everywhere. To let them in again, make a new link.'})}>Remove</button>`}</td></tr>`)}</tbody>
       </table></div></section>
     <section class="card" aria-label="API keys">
       <div class="row spread"><h2>API keys</h2><button data-testid="new-key" onClick=${() => setDialog('key')}>New key</button></div>
       <p class="muted">For programs: Prometheus, scripts. They send it as a bearer token.</p>
       <ul class="plain" data-testid="keys">${state?.keys.map((/** @type {any} */ k) => html`<li key=${k.id} class="row spread"><span>${k.name} <span class="muted">${k.role} · by ${k.by}${k.expires ? ` · ends ${fromNow(k.expires)}` : ''}</span></span>
-        <button class="danger" onClick=${() => act(api('DELETE', `/v1/keys/${encodeURIComponent(k.id)}`))}>Remove</button></li>`)}</ul>
+        <button class="danger" aria-label=${`Remove key ${k.name}`}
+          onClick=${() => setRemoving({path: `/v1/keys/${encodeURIComponent(k.id)}`, what: `the key ${k.name}`, then: 'Programs that use it are refused from now on.'})}>Remove</button></li>`)}</ul>
     </section>
+    ${removing && html`<${Confirm} title=${`Remove ${removing.what}`} submit="Remove" onClose=${() => setRemoving(undefined)} onConfirm=${remove}><p>${removing.then}</p><//>`}
     ${dialog === 'person' && html`<${NewPerson} onClose=${close} />`}
     ${dialog === 'key' && html`<${NewKey} onClose=${close} />`}`;
 }

@@ -18,6 +18,20 @@ export function useAddress() {
   return {path: location.pathname, query: Object.fromEntries(new URLSearchParams(location.search))};
 }
 
+/**
+ * The site that a path names. What is no encoding of a name, as in a link that
+ * was cut off, is no site's name either: it stays as it is, to be told.
+ * @param {string} path
+ */
+export function siteOf(path) {
+  const name = path.slice('/site/'.length);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 /** Goes to another page. @param {string} to a path with its query */
 export function go(to) {
   history.pushState(null, '', to);

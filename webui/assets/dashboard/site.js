@@ -8,6 +8,9 @@ import {NewBox} from './newsite.js';
 import {badges, Figure, words} from './sites.js';
 import {Strip} from './strip.js';
 
+/** How often the page asks while a command waits for its box. */
+const ANSWER_MS = 3000;
+
 /** One site. `row` is as live as the overview. @param {{site: string, row: any, session: any}} props */
 export function SitePage({site, row, session}) {
   const [page, setPage] = useState(/** @type {any} */ (undefined));
@@ -21,8 +24,14 @@ export function SitePage({site, row, session}) {
       setError(/** @type {Error} */ (fault).message);
     }
   }, [site]);
-  const version = JSON.stringify(row?.boxes.map((/** @type {any} */ b) => [b.seen, b.policy, b.policy_wanted, b.online]));
+  const version = JSON.stringify(row?.boxes.map((/** @type {any} */ b) => [b.seen, b.policy, b.policy_wanted, b.online, b.online_since]));
   useEffect(() => { load(); }, [version]);
+  const waits = page?.commands.some((/** @type {any} */ c) => c.state === 'waiting');
+  useEffect(() => { // an answer changes nothing that the overview shows
+    if (!waits) return undefined;
+    const timer = setInterval(load, ANSWER_MS);
+    return () => clearInterval(timer);
+  }, [waits, load]);
   const live = useLive(site);
   const now = row ?? page?.row;
   if (!now) return html`<${Notice} kind=${error ? 'bad' : 'info'}>${error || 'Asking for the site…'}<//>`;
@@ -77,6 +86,7 @@ function BoxCard({site, box, session, done}) {
       <dt>Id</dt><dd>${box.box}</dd>
       <dt>Version</dt><dd>${box.version || '–'} ${box.arch && `on ${box.arch}`}</dd>
       <dt>Seen</dt><dd>${fromNow(box.seen)}${box.started && ` · up ${duration((Date.now() - Date.parse(box.started)) / 1000)}`}</dd>
+      ${box.online_since && html`<dt>${box.online ? 'Connected' : 'Not connected'}</dt><dd>since ${new Date(box.online_since).toLocaleString()}</dd>`}
       <dt>Link</dt><dd>${box.link || '–'} · ${plural(box.queue_frames, 'frame')} waiting, ${bytes(box.queue_bytes)} of ${bytes(box.queue_limit_bytes)}</dd>
       <dt>Policy</dt><dd data-testid="policy-state">${box.policy === box.policy_wanted ? (box.policy ? `revision ${box.policy} in force` : 'none wanted') : `revision ${box.policy_wanted} wanted, ${box.policy || 'none'} in force`}${box.policy_fault && `: ${box.policy_fault}`}</dd>
       <dt>Certificate</dt><dd>ends ${fromNow(box.certificate_end)}</dd>
@@ -112,6 +122,7 @@ function Commands({commands}) {
 function Events({events}) {
   return html`<section class="card" aria-label="Events"><h2>Events</h2>
     ${events.length === 0 && html`<p class="muted">Nothing has happened yet.</p>`}
+    ${events.some((e) => e.late) && html`<p class="muted">What is marked “told late” the box told after it had been cut off from the cloud.</p>`}
     <ul class="plain events" data-testid="events">${events.map((e) => html`<li key=${`${e.at}${e.kind}${e.box}${e.raised}`}>
-      <time>${new Date(e.at).toLocaleString()}</time><span>${e.raised ? '' : 'Over: '}${e.text}${e.late && html` <span class="muted">told later</span>`}</span></li>`)}</ul></section>`;
+      <time>${new Date(e.at).toLocaleString()}</time><span>${e.raised ? '' : 'Over: '}${e.text}${e.late && html` <${Badge} kind="idle">told late<//>`}</span></li>`)}</ul></section>`;
 }

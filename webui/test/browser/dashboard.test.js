@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
 import {mkdirSync, readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
+import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {after, afterEach, before, suite, test} from 'node:test';
 import {binary, Box} from './box.js';
@@ -217,11 +219,70 @@ suite('the dashboard of all sites', {skip: missing}, () => {
     await assertAccessible(at, 'log');
   });
 
+  test('a webhook is made, tried and removed, and its secret is shown once', async () => {
+    const receiver = await receive();
+    try {
+      const at = await dashboard('/webhooks', {viewport: {width: 390, height: 844}});
+      await at.waitForSelector('text=No webhooks yet.');
+      await at.focus('[data-testid=new-webhook]');
+      await at.keyboard.press('Enter');
+      await at.fill('dialog [name=url]', 'http://127.0.0.1:1/hook');
+      await submit(at, 'webhook-form');
+      await reads(at, '[data-testid=form-error]', /loopback/);
+      open.at(-1).seen.complaints.length = 0; // the browser notes the refusal
+      await at.fill('dialog [name=url]', receiver.url);
+      await assertAccessible(at, 'new webhook');
+      await at.keyboard.press('Enter');
+      assert.match(await at.textContent('[data-testid=webhook-secret]'), /^sbw-[0-9a-f]{64}$/);
+      await assertAccessible(at, 'secret');
+      await at.keyboard.press('Escape');
+      const hook = at.locator('[data-testid=webhook]');
+      await reads(at, '[data-testid=webhook]', /hook.*All problems · by ada/);
+      assert.equal(await at.evaluate(() => document.activeElement.dataset.testid), 'new-webhook', 'the focus is back where it was');
+      assert.ok(!(await at.content()).includes('sbw-'), 'the secret is gone from the page');
+      await hook.locator('[data-testid=test-webhook]').click();
+      await reads(at, '[data-testid=webhook-trial]', lab.isolated ? /arrived: answered 204/ : /did not arrive: .*loopback/);
+      if (lab.isolated) assert.match(await receiver.told, /This is a trial by ada/);
+      await assertAccessible(at, 'webhooks');
+      assert.ok(await at.evaluate(() => document.documentElement.scrollWidth) <= 390);
+      await hook.locator('[data-testid=remove-webhook]').click();
+      await assertAccessible(at, 'remove webhook');
+      await at.keyboard.press('Escape');
+      assert.equal(await hook.count(), 1);
+      await hook.locator('[data-testid=remove-webhook]').click();
+      await submit(at, 'confirm-form');
+      await hook.waitFor({state: 'detached'});
+    } finally {
+      receiver.stop();
+    }
+  });
+
+  /** A receiver of webhooks beside the cloud. `told` is the body of its first call. */
+  async function receive() {
+    const program = `require('http').createServer((q, r) => { let body = ''; q.on('data', (d) => { body += d; }).on('end', () => { r.writeHead(204).end(); console.log(body); }); })
+      .listen(0, '${lab.address('box')}', function () { console.log(this.address().port); });`;
+    const [command, ...args] = [...lab.on('box'), process.execPath, '-e', program];
+    const child = spawn(command, args, {stdio: ['ignore', 'pipe', 'inherit']});
+    const lines = createInterface({input: child.stdout})[Symbol.asyncIterator]();
+    const port = (await lines.next()).value;
+    // By name where there is nothing but loopback: an address of it is refused at once.
+    return {url: `http://${lab.isolated ? lab.address('box') : 'localhost'}:${port}/hook`, told: lines.next().then(({value}) => value), stop: () => child.kill()};
+  }
+
+  test('an address that is cut off within a name says that there is no such site', async () => {
+    const at = await dashboard('/site/hall%ff');
+    await reads(at, 'main', /there is no site/);
+    await at.click('nav >> text=Sites');
+    await at.waitForSelector('[data-site=hall-2]');
+    open.at(-1).seen.complaints.length = 0; // the browser notes that the API has none
+  });
+
   test('a problem shows by itself, and is acknowledged', async () => {
     const at = await dashboard('/site/hall-2');
     await at.click('[data-testid=revoke]');
     await submit(at, 'revoke-form');
     await at.waitForSelector('text=This box was revoked.');
+    await reads(at, '[data-testid=events]', /was revoked by ada.*joined/);
     await box.stop();
     await box.start(); // it does not know, and tries
     await at.click('nav >> text=Problems');
@@ -241,7 +302,7 @@ suite('the dashboard of all sites', {skip: missing}, () => {
 
   test('nothing is wider than a phone', async () => {
     const at = await dashboard('/', {viewport: {width: 360, height: 740}});
-    for (const path of ['/', '/site/hall-2', '/problems', '/people', '/audit']) {
+    for (const path of ['/', '/site/hall-2', '/problems', '/people', '/webhooks', '/audit']) {
       await at.evaluate((to) => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }, path);
       await at.waitForSelector('main section');
       const wide = await at.evaluate(() => document.documentElement.scrollWidth);
