@@ -25,7 +25,9 @@ func (a *Appliance) Pulse(ctx context.Context) error {
 		name  string
 		check func(context.Context) error
 	}{
-		{"signaling", a.signaling.Pulse}, {"http", a.pulseHTTP}, {"turn relay", a.pulseRelay},
+		{"signaling", a.signaling.Pulse},
+		{"http", a.pulseHTTP},
+		{"turn relay", a.pulseRelay},
 		{"store", func(context.Context) error { return a.store.Alive() }},
 	} {
 		done := make(chan error, 1)

@@ -261,7 +261,7 @@ func othersRefused(t *testing.T, c *cloudNode, b *box) {
 		answer.Body.Close()
 		return answer
 	}
-	nonce, ok := wire.ParseChallenge(ask("").Header.Get("WWW-Authenticate"))
+	nonce, ok := wire.ParseChallenge(ask("").Header.Get("WWW-Authenticate")) //nolint:bodyclose // ask has closed it
 	if !ok {
 		t.Fatal("without a proof there is no challenge")
 	}
@@ -269,13 +269,13 @@ func othersRefused(t *testing.T, c *cloudNode, b *box) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer := ask(proof.Header()); answer.StatusCode != http.StatusNotFound {
+	if answer := ask(proof.Header()); answer.StatusCode != http.StatusNotFound { //nolint:bodyclose // ask has closed it
 		t.Errorf("another box's proof: %s, want 404", answer.Status)
 	}
 	forged := *proof
 	forged.Signature = append([]byte{}, proof.Signature...)
 	forged.Signature[len(forged.Signature)-1] ^= 1
-	if answer := ask(forged.Header()); answer.StatusCode != http.StatusForbidden {
+	if answer := ask(forged.Header()); answer.StatusCode != http.StatusForbidden { //nolint:bodyclose // ask has closed it
 		t.Errorf("a forged proof: %s, want 403", answer.Status)
 	}
 	code := b.cli("backup", "recovery-code")

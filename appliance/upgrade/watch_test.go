@@ -131,17 +131,23 @@ func TestWatch(t *testing.T) {
 			s.Restarts = int(after / (2100 * time.Millisecond))
 			return s
 		}, reason: "it ended 3 times, the last time with exit-code, status 1", within: 10 * time.Second},
-		{name: "never ready", state: func(time.Duration) upgrade.State { return upgrade.State{PID: 7} },
-			reason: "not well for 1m0s: the service is not ready", within: 62 * time.Second},
-		{name: "does not answer", state: func(time.Duration) upgrade.State { return up(7) },
-			health: func(bool) error { return errors.New("store: disk failed") }, reason: "not well for 1m0s: store: disk failed", within: 62 * time.Second},
-		{name: "no cloud", cloud: true, state: func(time.Duration) upgrade.State { return up(7) },
+		{
+			name: "never ready", state: func(time.Duration) upgrade.State { return upgrade.State{PID: 7} },
+			reason: "not well for 1m0s: the service is not ready", within: 62 * time.Second,
+		},
+		{
+			name: "does not answer", state: func(time.Duration) upgrade.State { return up(7) },
+			health: func(bool) error { return errors.New("store: disk failed") }, reason: "not well for 1m0s: store: disk failed", within: 62 * time.Second,
+		},
+		{
+			name: "no cloud", cloud: true, state: func(time.Duration) upgrade.State { return up(7) },
 			health: func(cloud bool) error {
 				if cloud {
 					return errors.New("no cloud")
 				}
 				return nil
-			}, reason: "not well for 1m0s: no cloud", within: 62 * time.Second},
+			}, reason: "not well for 1m0s: no cloud", within: 62 * time.Second,
+		},
 		{name: "dies later, again and again", state: func(after time.Duration) upgrade.State {
 			s := up(7 + int(after/(20*time.Second)))
 			s.Restarts, s.Result = int(after/(20*time.Second)), "watchdog, status 6"

@@ -121,7 +121,7 @@ func TestParse(t *testing.T) {
 func TestParseFaults(t *testing.T) {
 	for line, want := range map[string]string{
 		"":                            `expected one of "thing", "stop", "meet"`,
-		"thnig":                       `unexpected argument thnig, did you mean "thing"?`,
+		"thinng":                      `unexpected argument thinng, did you mean "thing"?`,
 		"thing shwo":                  `unexpected argument shwo, did you mean "show"?`,
 		"thing list x":                `unexpected argument x`,
 		"thing --data d show":         `unexpected argument show`,

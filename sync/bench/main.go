@@ -154,7 +154,7 @@ func (b *bench) rates(ctx context.Context, n *node, all *sites, empty usage) err
 	go func() { failed <- w.run(watching, n) }()
 	defer func() {
 		end()
-		<-failed
+		<-failed //nolint:errcheck // what went wrong has been told
 	}()
 	for _, rate := range []struct {
 		name  string

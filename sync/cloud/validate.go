@@ -76,8 +76,12 @@ func (n NATS) Check() error {
 	}
 	var errs []error
 	for _, named := range []struct{ key, file string }{
-		{"nats.password_file", n.PasswordFile}, {"nats.creds_file", n.CredsFile}, {"nats.ca_file", n.CAFile},
-		{"nats.cert_file", n.CertFile}, {"nats.key_file", n.KeyFile}, {"nats.callout_file", n.CalloutFile},
+		{"nats.password_file", n.PasswordFile},
+		{"nats.creds_file", n.CredsFile},
+		{"nats.ca_file", n.CAFile},
+		{"nats.cert_file", n.CertFile},
+		{"nats.key_file", n.KeyFile},
+		{"nats.callout_file", n.CalloutFile},
 	} {
 		if named.file == "" {
 			continue

@@ -122,7 +122,7 @@ func (s *service) run(ctx context.Context, announce func(context.Context) error)
 	}
 	if err := announce(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // being stopped is no error
 		}
 		return err
 	}

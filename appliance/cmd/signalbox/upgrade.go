@@ -120,7 +120,7 @@ func (c *upgradeWatch) Run(p *program) error {
 		fmt.Fprintf(p.stderr, "signalbox: %v\n", err)
 		return nil
 	case errors.Is(err, upgrade.ErrNoTrial), p.ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // there is nothing to watch, or no longer anybody who wants it
 	}
 	return err
 }

@@ -65,7 +65,7 @@ func edit(path string, change func([]byte) ([]byte, error)) error {
 }
 
 func dpkg(args ...string) error {
-	if out, err := exec.Command("dpkg-deb", args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("dpkg-deb", args...).CombinedOutput(); err != nil { //nolint:noctx // a moment, and to its end
 		return fmt.Errorf("dpkg-deb %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return nil
