@@ -77,7 +77,7 @@ func boot(t *testing.T, on *netlab.Host, debs string) *machine {
 	t.Cleanup(func() { m.halt(cmd) })
 	m.await("its first process", func() bool {
 		children, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
-		for _, child := range strings.FieldsSeq(string(children)) {
+		for child := range strings.FieldsSeq(string(children)) {
 			name, _ := os.ReadFile("/proc/" + child + "/comm")
 			if strings.TrimSpace(string(name)) == "systemd" {
 				m.leader, _ = strconv.Atoi(child)
