@@ -128,7 +128,7 @@ func testIdle(t *testing.T, m *machine, _ *netlab.Host) {
 	m.active()
 	pid := m.host()
 	if idleFor > time.Minute { // a minute after it began a box makes the backup of the day
-		m.await("the backup of the day", func() bool { return m.sh("ls /var/lib/signalbox/backups | wc -l") != "0" })
+		m.await("the backup of the day", func() bool { return m.sh("find /var/lib/signalbox -name '*.db' -path '*/backups/*' | wc -l") != "0" })
 	}
 	before := settled(t, pid)
 	woken := wakeUps(t, pid, idleFor)
