@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,8 @@ type machine struct {
 	t      *testing.T
 	on     *netlab.Host // its network
 	name   string
-	leader int // its first process, as this machine counts
+	leader int    // its first process, as this machine counts
+	upper  string // what it has written, seen through the process that holds its mounts
 	log    *log
 	ended  chan struct{}
 }
@@ -63,13 +65,15 @@ exec systemd-nspawn --quiet -D "$1/root" -M "$3" --boot --register=no --keep-uni
 func boot(t *testing.T, on *netlab.Host, debs string) *machine {
 	t.Helper()
 	m := &machine{t: t, on: on, name: "sbx-test-" + strconv.Itoa(os.Getpid()), log: new(log), ended: make(chan struct{})}
+	dir := t.TempDir()
 	cmd := on.Command(context.Background(), "unshare", "--mount", "--propagation", "private", // the test's cleanup ends it
-		"sh", "-c", start, "sh", t.TempDir(), debs, m.name)
+		"sh", "-c", start, "sh", dir, debs, m.name)
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	m.upper = "/proc/" + strconv.Itoa(cmd.Process.Pid) + "/root" + filepath.Join(dir, "up")
 	go func() {
 		defer close(m.ended)
 		_ = cmd.Wait()
@@ -115,6 +119,23 @@ func (m *machine) halt(cmd *exec.Cmd) {
 	for _, groups := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/systemd/", "/sys/fs/cgroup/unified/"} {
 		_ = exec.Command("find", groups+m.name, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+").Run() // it may not be there
 	}
+}
+
+// written lists what the machine has on disk that this machine, which lies
+// below it, has not.
+func (m *machine) written() []string {
+	m.t.Helper()
+	var paths []string
+	err := filepath.WalkDir(m.upper, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type()&fs.ModeCharDevice == 0 { // that is how an overlay notes what was deleted
+			paths = append(paths, strings.TrimPrefix(path, m.upper))
+		}
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return paths
 }
 
 // await polls for done.
