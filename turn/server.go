@@ -107,7 +107,7 @@ func New(cfg Config, secret []byte, older ...Secret) (*Server, error) {
 
 // bind acquires what New has to.
 func (s *Server) bind() error {
-	for range min(runtime.GOMAXPROCS(0), maxLoops) {
+	for range min(runtime.NumCPU(), runtime.GOMAXPROCS(0), maxLoops) {
 		loop, err := udpio.NewLoop(&s.counters.sockets)
 		if err != nil {
 			return err

@@ -51,9 +51,11 @@ func playRole(args []string) (played bool, err error) {
 	return true, roles[args[0]](listen, netip.AddrPortFrom(relay, 0))
 }
 
-// serveRelay is the relay of this module as the box runs it, but for the limits
-// that keep one source from doing what a benchmark does.
+// serveRelay is the relay of this module as the box runs it, with the spare
+// processor of a box of one core, but for the limits that keep one source from
+// doing what a benchmark does.
 func serveRelay(listen, _ netip.AddrPort) error {
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	const many = 16000
 	server, err := turn.New(turn.Config{
 		Listen:         []string{listen.String()},

@@ -25,6 +25,7 @@ type serveCommand struct {
 
 func (c *serveCommand) Run(p *program) error {
 	quiet()
+	spareProcessor(p)
 	good := newLastGood(p, c.sources(p))
 	loaded, fault, err := good.load(c.sources(p))
 	if err != nil {
