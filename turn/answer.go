@@ -45,7 +45,7 @@ func (g *gate) authenticate(now time.Time) refusal {
 		return stun.CodeBadRequest
 	}
 	var fresh bool
-	if r.reached, fresh = g.server.nonces.check(nonce.String(), r.from, now); !fresh {
+	if r.reached, fresh = g.server.nonces.check(nonce, r.from, now); !fresh {
 		return stun.CodeStaleNonce
 	}
 	var held *identity
@@ -57,7 +57,7 @@ func (g *gate) authenticate(now time.Time) refusal {
 	if !ok || id.expired(now) && !g.mayOutlive(id.user) {
 		return stun.CodeUnauthorized
 	}
-	r.identity, r.username, r.user, r.key = id, id.username, id.user, id.key
+	r.identity, r.user, r.key = id, id.user, id.key
 	if r.allocation != nil {
 		r.allocation.adopt(id)
 	}
@@ -128,10 +128,9 @@ func (g *gate) refuse(code refusal) {
 
 // send writes a response to the client of the request at hand.
 func (g *gate) send(setters []stun.Setter) {
-	m, err := stun.Build(setters...)
-	if err != nil {
+	if err := g.out.Build(setters...); err != nil {
 		g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
 		return
 	}
-	g.request.link.respond(m.Raw, g.request.from)
+	g.request.link.respond(g.out.Raw, g.request.from)
 }

@@ -36,7 +36,6 @@ type request struct {
 	unknown  stun.UnknownAttributes // what a 420 is about
 	reached  bool                   // it has a nonce, of whatever age, that was issued to from
 	identity *identity              // nil until the request has proven to come from user
-	username string
 	user     string
 	key      []byte // nil until the request has proven to come from user
 
