@@ -21,14 +21,14 @@ func (g *gate) answerBinding() {
 		return
 	}
 	setters := []stun.Setter{
-		stun.NewTransactionIDSetter(g.message.TransactionID), stun.BindingSuccess,
 		stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())},
 	}
 	if g.message.Contains(stun.AttrFingerprint) {
 		setters = append(setters, stun.Fingerprint)
 	}
 	g.server.counters.bindings.Add(1)
-	g.send(setters)
+	g.begin(g.message.TransactionID, stun.BindingSuccess)
+	g.send(setters...)
 }
 
 // authenticate proves that the request at hand comes from the user it names
@@ -102,11 +102,9 @@ func (g *gate) mayReflect() bool {
 // proven who it is, and forgets what was prepared for it.
 func (g *gate) refuse(code refusal) {
 	r := &g.request
-	setters := []stun.Setter{
-		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassErrorResponse), code,
-	}
+	setters := []stun.Setter{code}
 	if r.because != nil {
-		setters[2] = r.because
+		setters[0] = r.because
 	}
 	switch code {
 	case stun.CodeUnauthorized, stun.CodeStaleNonce:
@@ -123,14 +121,17 @@ func (g *gate) refuse(code refusal) {
 	}
 	g.server.counters.refuse(code)
 	r.state = requestNone
-	g.send(setters)
+	g.begin(r.id, stun.NewType(r.method, stun.ClassErrorResponse))
+	g.send(setters...)
 }
 
-// send writes a response to the client of the request at hand.
-func (g *gate) send(setters []stun.Setter) {
-	if err := g.out.Build(setters...); err != nil {
-		g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
-		return
+// send ends what begin began and writes it to the client of the request at hand.
+func (g *gate) send(setters ...stun.Setter) {
+	for _, setter := range setters {
+		if err := setter.AddTo(&g.out); err != nil {
+			g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
+			return
+		}
 	}
 	g.request.link.respond(g.out.Raw, g.request.from)
 }
