@@ -1,8 +1,10 @@
 package turn
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -222,7 +224,9 @@ func (g *gate) begun(a *allocation) {
 			a.lifetime, r.lifetime = 0, 0
 		}
 	}
-	g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", a.link.transport())
+	if g.server.log.Enabled(context.Background(), slog.LevelDebug) { // what it is told costs 300 bytes
+		g.server.log.Debug("allocation created", "alloc", a.id, "user", a.user, "remote", a.client, "conn", a.link.transport())
+	}
 	if g.server.isRevoked(a) { // since it was authenticated
 		a.lifetime, r.lifetime = 0, 0
 	}

@@ -21,14 +21,14 @@ func (g *gate) answerBinding() {
 		return
 	}
 	setters := []stun.Setter{
-		stun.NewTransactionIDSetter(g.message.TransactionID), stun.BindingSuccess,
 		stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())},
 	}
 	if g.message.Contains(stun.AttrFingerprint) {
 		setters = append(setters, stun.Fingerprint)
 	}
 	g.server.counters.bindings.Add(1)
-	g.send(setters)
+	g.begin(g.message.TransactionID, stun.BindingSuccess)
+	g.send(setters...)
 }
 
 // authenticate proves that the request at hand comes from the user it names
@@ -45,7 +45,7 @@ func (g *gate) authenticate(now time.Time) refusal {
 		return stun.CodeBadRequest
 	}
 	var fresh bool
-	if r.reached, fresh = g.server.nonces.check(nonce.String(), r.from, now); !fresh {
+	if r.reached, fresh = g.server.nonces.check(nonce, r.from, now); !fresh {
 		return stun.CodeStaleNonce
 	}
 	var held *identity
@@ -57,7 +57,7 @@ func (g *gate) authenticate(now time.Time) refusal {
 	if !ok || id.expired(now) && !g.mayOutlive(id.user) {
 		return stun.CodeUnauthorized
 	}
-	r.identity, r.username, r.user, r.key = id, id.username, id.user, id.key
+	r.identity, r.user, r.key = id, id.user, id.key
 	if r.allocation != nil {
 		r.allocation.adopt(id)
 	}
@@ -102,11 +102,9 @@ func (g *gate) mayReflect() bool {
 // proven who it is, and forgets what was prepared for it.
 func (g *gate) refuse(code refusal) {
 	r := &g.request
-	setters := []stun.Setter{
-		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassErrorResponse), code,
-	}
+	setters := []stun.Setter{code}
 	if r.because != nil {
-		setters[2] = r.because
+		setters[0] = r.because
 	}
 	switch code {
 	case stun.CodeUnauthorized, stun.CodeStaleNonce:
@@ -123,15 +121,17 @@ func (g *gate) refuse(code refusal) {
 	}
 	g.server.counters.refuse(code)
 	r.state = requestNone
-	g.send(setters)
+	g.begin(r.id, stun.NewType(r.method, stun.ClassErrorResponse))
+	g.send(setters...)
 }
 
-// send writes a response to the client of the request at hand.
-func (g *gate) send(setters []stun.Setter) {
-	m, err := stun.Build(setters...)
-	if err != nil {
-		g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
-		return
+// send ends what begin began and writes it to the client of the request at hand.
+func (g *gate) send(setters ...stun.Setter) {
+	for _, setter := range setters {
+		if err := setter.AddTo(&g.out); err != nil {
+			g.server.failures.Warn("response not built", "remote", g.request.from, "err", err)
+			return
+		}
 	}
-	g.request.link.respond(m.Raw, g.request.from)
+	g.request.link.respond(g.out.Raw, g.request.from)
 }

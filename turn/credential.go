@@ -6,10 +6,12 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -98,7 +100,28 @@ func (c Credential) Format(f fmt.State, _ rune) {
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.Username + " [redacted]") }
 
 func password(secret []byte, username string) string {
-	mac := hmac.New(sha1.New, secret)
+	return passwordOf(hmac.New(sha1.New, secret), username)
+}
+
+// passwords makes passwords of one secret and keeps what that takes, since
+// whoever begins an allocation has one made.
+type passwords struct{ macs sync.Pool } // of hash.Hash
+
+func newPasswords(secret []byte) *passwords {
+	p := new(passwords)
+	p.macs.New = func() any { return hmac.New(sha1.New, secret) }
+	return p
+}
+
+// of is password. Any goroutine may call it.
+func (p *passwords) of(username string) string {
+	mac := p.macs.Get().(hash.Hash)
+	defer p.macs.Put(mac)
+	mac.Reset()
+	return passwordOf(mac, username)
+}
+
+func passwordOf(mac hash.Hash, username string) string {
 	mac.Write([]byte(username))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -82,10 +82,11 @@ func TestNonces(t *testing.T) {
 		{"other address", nonce, "192.168.1.78:5000", 0, false, false},
 		{"forged", forged, "192.168.1.77:5000", 0, false, false},
 		{"longer", nonce + "AAAA", "192.168.1.77:5000", 0, false, false},
+		{"with a line break", nonce[:15] + "\n", "192.168.1.77:5000", 0, false, false},
 		{"empty", "", "192.168.1.77:5000", 0, false, false},
 		{"of another relay", newNonces().issue(client, now), "192.168.1.77:5000", 0, false, false},
 	} {
-		genuine, fresh := n.check(test.nonce, netip.MustParseAddrPort(test.client), now.Add(test.at))
+		genuine, fresh := n.check([]byte(test.nonce), netip.MustParseAddrPort(test.client), now.Add(test.at))
 		if genuine != test.genuine || fresh != test.fresh {
 			t.Errorf("%s: genuine = %v, fresh = %v, want %v and %v", test.what, genuine, fresh, test.genuine, test.fresh)
 		}

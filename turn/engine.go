@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -50,36 +51,54 @@ func (g *gate) handOver(p []byte) (n int, client net.Addr, ok bool) {
 		question := stun.MustBuild(stun.TransactionID, allocateRequest)
 		return copy(p, question.Raw), nobody, true
 	}
-	m, err := g.engineRequest()
-	if err != nil {
+	if err := g.engineRequest(); err != nil {
 		g.server.failures.Warn("request not handed over", "remote", g.request.from, "err", err)
 		g.fail(stun.CodeServerError)
 		return 0, nil, false
 	}
 	g.request.state = requestGiven
 	g.tuple = g.request.allocation.tuple
-	return copy(p, m.Raw), netAddr(g.request.link.transport(), g.request.from), true
+	return copy(p, g.out.Raw), netAddr(g.request.link.transport(), g.request.from), true
 }
 
-// engineRequest writes the request anew with what pion needs to know, so that
-// it never sees what a client wrote.
-func (g *gate) engineRequest() (*stun.Message, error) {
-	r := &g.request
-	attributes := []stun.Setter{
-		stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassRequest),
+// engineRequest writes the request anew, into g.out, with what pion needs to
+// know, so that it never sees what a client wrote.
+func (g *gate) engineRequest() error {
+	r, m := &g.request, &g.out
+	g.begin(r.id, stun.NewType(r.method, stun.ClassRequest))
+	lifetime := r.lifetime
+	if r.method == stun.MethodAllocate {
+		m.Add(stun.AttrRequestedTransport, []byte{protocolUDP, 0, 0, 0})
 	}
-	switch {
-	case r.method == stun.MethodAllocate:
-		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin),
-			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{protocolUDP, 0, 0, 0}})
-	case r.lifetime > 0:
-		attributes = append(attributes, lifetimeAttribute(r.lifetime+engineMargin))
-	default:
-		attributes = append(attributes, lifetimeAttribute(0))
+	if lifetime > 0 || r.method == stun.MethodAllocate {
+		lifetime += engineMargin
 	}
-	return stun.Build(append(attributes,
-		stun.NewUsername(r.username), stun.NewRealm(g.server.config.Realm),
-		stun.NewNonce(g.engine.value), stun.MessageIntegrity(r.key))...)
+	addLifetime(m, lifetime)
+	// pion wants these to be there and looks at the nonce alone: who it is for
+	// is known here, and short ones make short messages for pion to copy.
+	m.Add(stun.AttrUsername, engineName)
+	m.Add(stun.AttrRealm, engineName)
+	if err := stun.NewNonce(g.engine.value).AddTo(m); err != nil {
+		return err
+	}
+	return stun.MessageIntegrity(r.key).AddTo(m)
+}
+
+// engineName is every user and realm that pion knows of.
+var engineName = []byte("-")
+
+// begin begins a message in g.out.
+func (g *gate) begin(id [stun.TransactionIDSize]byte, kind stun.MessageType) {
+	m := &g.out
+	m.Reset()
+	m.TransactionID, m.Type = id, kind
+	m.WriteHeader()
+}
+
+func addLifetime(m *stun.Message, d time.Duration) {
+	var seconds [4]byte
+	binary.BigEndian.PutUint32(seconds[:], uint32(d/time.Second))
+	m.Add(stun.AttrLifetime, seconds[:])
 }
 
 // relayedAddress writes XOR-RELAYED-ADDRESS.
@@ -105,7 +124,7 @@ func (e addressError) AddTo(m *stun.Message) error {
 // respond takes pion's answer to the request at hand, an Allocate or a Refresh,
 // makes what it says true here, and sends it with what pion does not know.
 func (g *gate) respond(raw []byte) {
-	m := new(stun.Message)
+	m := &g.answer
 	if _, err := m.Write(raw); err != nil {
 		g.server.failures.Warn("pion response not readable", "err", err)
 		return
@@ -137,22 +156,25 @@ func (g *gate) respond(raw []byte) {
 // relayed address or the reason why there is none, and a RESERVATION-TOKEN. It
 // signs the response again.
 func (g *gate) complete(m *stun.Message) []byte {
-	r := &g.request
-	setters := []stun.Setter{stun.NewTransactionIDSetter(m.TransactionID), m.Type}
+	r, out := &g.request, &g.out
+	g.begin(m.TransactionID, m.Type)
 	for _, attribute := range m.Attributes {
 		if attribute.Type != stun.AttrMessageIntegrity && attribute.Type != stun.AttrLifetime {
-			setters = append(setters, attribute)
+			out.Add(attribute.Type, attribute.Value)
 		}
 	}
-	setters = append(setters, lifetimeAttribute(r.lifetime))
+	addLifetime(out, r.lifetime)
 	if r.method == stun.MethodAllocate {
-		setters = append(setters, r.allocation.extras()...)
+		for _, extra := range r.allocation.extras() {
+			if extra.AddTo(out) != nil {
+				return m.Raw
+			}
+		}
 	}
-	signed, err := stun.Build(append(setters, stun.MessageIntegrity(r.key))...)
-	if err != nil {
+	if stun.MessageIntegrity(r.key).AddTo(out) != nil {
 		return m.Raw
 	}
-	return signed.Raw
+	return out.Raw
 }
 
 // extras are what the client is told of an allocation that pion does not know.
@@ -191,7 +213,7 @@ func (g *gate) engineRefused(m *stun.Message) {
 func (g *gate) forget(a *allocation) {
 	g.request = request{
 		state: requestReady, link: a.link, from: a.client, method: stun.MethodRefresh, id: stun.NewTransactionID(),
-		username: a.user, key: forgetKey, allocation: a, forgets: true,
+		key: forgetKey, allocation: a, forgets: true,
 	}
 }
 

@@ -46,6 +46,8 @@ type gate struct {
 	relays  sync.WaitGroup // relayConns that pion has not let go of
 
 	message stun.Message // the message that is looked at
+	answer  stun.Message // what pion has answered
+	out     stun.Message // what is written to the client, or to pion
 	request request      // what pion is busy with, or will be next
 	engine  engineNonce
 	tuple   net.Addr // what LocalAddr is for the message at hand

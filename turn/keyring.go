@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -43,10 +42,16 @@ func (id *identity) expired(now time.Time) bool { return !id.expires.IsZero() &&
 type keyring struct {
 	realm   string
 	users   map[string][]byte // keys of MESSAGE-INTEGRITY, by name
-	own     atomic.Pointer[[]Secret]
+	own     atomic.Pointer[[]ownSecret]
 	outside atomic.Pointer[[][]byte] // of secret files
 	revoked atomic.Pointer[revoked]
 	decoy   []byte // signs for nobody
+}
+
+// ownSecret is a secret with what makes passwords of it.
+type ownSecret struct {
+	Secret
+	passwords *passwords
 }
 
 func newKeyring(realm string, secrets []Secret, users map[string][]byte, outside [][]byte) (*keyring, error) {
@@ -62,12 +67,13 @@ func (k *keyring) set(secrets []Secret) error {
 	if most := MaxSecrets - len(*k.outside.Load()); len(secrets) < 1 || len(secrets) > most {
 		return fmt.Errorf("got %d TURN secrets, want 1 to %d", len(secrets), most)
 	}
-	list := slices.Clone(secrets)
-	for i, s := range list {
+	list := make([]ownSecret, len(secrets))
+	for i, s := range secrets {
 		if len(s.Key) < minSecret {
 			return fmt.Errorf("the TURN secret has %d bytes, want at least %d", len(s.Key), minSecret)
 		}
-		list[i].Key = bytes.Clone(s.Key)
+		s.Key = bytes.Clone(s.Key)
+		list[i] = ownSecret{s, newPasswords(s.Key)}
 	}
 	k.own.Store(&list)
 	return nil
@@ -101,8 +107,8 @@ func (k *keyring) find(username string, now time.Time, signed func(key []byte) b
 		signed(k.decoy) // an unknown name takes as long as a known one
 		return nil
 	}
-	try := func(secret []byte) *identity {
-		key := longTermKey(username, k.realm, password(secret, username))
+	try := func(password string) *identity {
+		key := longTermKey(username, k.realm, password)
 		if !signed(key) {
 			return nil
 		}
@@ -112,7 +118,7 @@ func (k *keyring) find(username string, now time.Time, signed func(key []byte) b
 		if !secret.Until.IsZero() && now.After(secret.Until) {
 			continue
 		}
-		if id := try(secret.Key); id != nil {
+		if id := try(secret.passwords.of(username)); id != nil {
 			// Only the box itself says when it made a credential: a subject
 			// of outside that looks like this is one that somebody chose.
 			id.issued, id.grant, id.user = parseStamp(subject)
@@ -120,7 +126,7 @@ func (k *keyring) find(username string, now time.Time, signed func(key []byte) b
 		}
 	}
 	for _, secret := range *k.outside.Load() {
-		if id := try(secret); id != nil {
+		if id := try(password(secret, username)); id != nil {
 			return id
 		}
 	}

@@ -206,7 +206,8 @@ func FuzzRequest(f *testing.F) {
 		if g.request.state != requestReady {
 			return
 		}
-		m, err := g.engineRequest()
+		err := g.engineRequest()
+		m := &g.out
 		if again := new(stun.Message); err != nil || !parseSTUN(again, m.Raw) || len(m.Raw) >= readRoom {
 			t.Errorf("%x: handed over as %v, %v", raw, m, err)
 		}

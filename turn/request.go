@@ -36,7 +36,6 @@ type request struct {
 	unknown  stun.UnknownAttributes // what a 420 is about
 	reached  bool                   // it has a nonce, of whatever age, that was issued to from
 	identity *identity              // nil until the request has proven to come from user
-	username string
 	user     string
 	key      []byte // nil until the request has proven to come from user
 
@@ -93,8 +92,8 @@ func (g *gate) carryOut() {
 // succeed answers the request at hand.
 func (g *gate) succeed(attributes ...stun.Setter) {
 	r := &g.request
-	setters := []stun.Setter{stun.NewTransactionIDSetter(r.id), stun.NewType(r.method, stun.ClassSuccessResponse)}
-	g.send(append(append(setters, attributes...), stun.MessageIntegrity(r.key)))
+	g.begin(r.id, stun.NewType(r.method, stun.ClassSuccessResponse))
+	g.send(append(attributes, stun.MessageIntegrity(r.key))...)
 }
 
 // check holds an authenticated request against the RFC, the policy and the

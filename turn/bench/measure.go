@@ -26,17 +26,20 @@ var errStarved = errors.New("no packet arrived")
 
 const warmTime = 300 * time.Millisecond
 
-// measure is one contestant in one cell, once, or again if it was starved.
+// measure is one contestant in one cell, once, or again, for twice as long each
+// time, if it was starved.
 func (b *bench) measure(ctx context.Context, c contestant, cell cell) (t traffic, err error) {
-	for range 3 {
-		if t, err = b.measureOnce(ctx, c, cell); !errors.Is(err, errStarved) {
+	lasts := b.lasts
+	for range 5 {
+		if t, err = b.measureOnce(ctx, c, cell, lasts); !errors.Is(err, errStarved) {
 			break
 		}
+		lasts *= 2
 	}
 	return t, err
 }
 
-func (b *bench) measureOnce(ctx context.Context, c contestant, cell cell) (t traffic, err error) {
+func (b *bench) measureOnce(ctx context.Context, c contestant, cell cell, lasts time.Duration) (t traffic, err error) {
 	s, err := b.start(ctx, c)
 	if err != nil {
 		return t, err
@@ -65,7 +68,7 @@ func (b *bench) measureOnce(ctx context.Context, c contestant, cell cell) (t tra
 	}
 	runtime.GC() // there is none by itself
 	stopProfile := func() error { return nil }
-	t, err = l.measure(ctx, m, warmTime, b.lasts, func() { stopProfile = b.profile(ctx, c, cell) })
+	t, err = l.measure(ctx, m, warmTime, lasts, func() { stopProfile = b.profile(ctx, c, cell) })
 	if profileErr := stopProfile(); err == nil {
 		err = profileErr
 	}

@@ -86,6 +86,10 @@ func (s *Socket) bind(family int, at netip.AddrPort, o Options) error {
 	if err := unix.Bind(s.fd, sockaddrOf(at)); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
+	if at.Port() != 0 { // it is there, or bind had failed
+		s.local = netip.AddrPortFrom(at.Addr().WithZone(""), at.Port())
+		return nil
+	}
 	bound, err := unix.Getsockname(s.fd)
 	if err != nil {
 		return os.NewSyscallError("getsockname", err)
