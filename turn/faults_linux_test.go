@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +17,12 @@ import (
 )
 
 const (
-	// patience is how long an answer may take that may not come at all.
+	// patience is how long an answer of plain pion may take, which may not come
+	// at all. Ours has to come, and may take as long as a busy machine does.
 	patience = time.Second
 	// slowLookup is how long plain pion's handler looks for the key of a user
-	// called slow.
-	slowLookup = 1500 * time.Millisecond
+	// called slow: longer than patience on a busy machine, too.
+	slowLookup = 5 * time.Second
 )
 
 // faults are what is wrong with pion v3.0.3 when it is used as its examples
@@ -90,11 +92,16 @@ func lengthThatWraps(t testing.TB, r *relayProcess) {
 		"stun":        {0, 1, 0xFF, 0xEC, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
 		"channelData": {0x40, 0, 0xFF, 0xFC, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
 	} {
-		before := r.cpu(t)
+		before, began := r.cpu(t), time.Now()
 		r.dial(t, "tcp").Write(header)
 		time.Sleep(700 * time.Millisecond)
-		if used := r.cpu(t) - before; used > 150*time.Millisecond {
-			t.Errorf("%s: 20 bytes kept the relay busy for %v of 700ms", what, used)
+		used := r.cpu(t) - before
+		for r.Plain && used <= 150*time.Millisecond && time.Since(began) < 10*time.Second { // others want the processors
+			time.Sleep(100 * time.Millisecond)
+			used = r.cpu(t) - before
+		}
+		if used > 150*time.Millisecond {
+			t.Errorf("%s: 20 bytes kept the relay busy for %v of %v", what, used, time.Since(began))
 		}
 	}
 	want(t, "binding", turntest.Code(r.dial(t, "tcp").Do(stun.BindingRequest)), 0)
@@ -106,10 +113,21 @@ func slowDrip(t testing.TB, r *relayProcess) {
 	want(t, "binding", turntest.Code(c.Do(stun.BindingRequest)), 0) // with everything that has a stack
 	before := r.state(t).Stacks
 	c.Write([]byte{0, 1, 0x4E, 0x20, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+	// Lest they be read many at a time, one is gone before the next but two comes.
+	// A relay that gets no processor is waited for only so long: ours ends a
+	// connection whose message takes longer than 10 s.
+	paced := 5 * time.Second
+	if r.Plain {
+		paced = 30 * time.Second
+	}
+	reads, began := r.reads(t), time.Now()
 	for i := range 20000 {
 		c.Write([]byte{0})
-		if i%10 == 0 {
-			time.Sleep(time.Microsecond) // lest they be read many at a time
+		if i%3 == 0 && time.Since(began) < paced {
+			for tries := 0; r.reads(t) == reads && tries < 500; tries++ {
+				runtime.Gosched()
+			}
+			reads = r.reads(t)
 		}
 	}
 	want(t, "binding", turntest.Code(c.Do(stun.BindingRequest)), 0)
@@ -123,7 +141,7 @@ func shortFrames(t testing.TB, r *relayProcess) {
 	c.Allocate()
 	want(t, "channel", c.Bind(0x4000, peer), 0)
 	c.SendChannel(0x4000, []byte("x")) // eight bytes
-	if d, ok := c.Receive(patience); !ok || d.Data != "echo x" {
+	if d, ok := c.Receive(c.Timeout); !ok || d.Data != "echo x" {
 		t.Errorf("got %v, %t for one byte over tcp, want the echo", d, ok)
 	}
 }
@@ -137,12 +155,14 @@ func descriptorsRunOut(t testing.TB, r *relayProcess) {
 		}
 		open = append(open, conn)
 	}
-	time.Sleep(200 * time.Millisecond) // for the relay to run into its limit
+	if r.Plain {
+		turntest.Until(t, "the relay runs into its limit", func() bool { return r.descriptors(t) >= int(r.Descriptors)-2 })
+	}
+	time.Sleep(200 * time.Millisecond) // for it to notice, and to close its listener
 	for _, conn := range open {
 		conn.Close()
 	}
 	c := r.dial(t, "tcp")
-	c.Timeout = 2 * patience
 	want(t, "binding", turntest.Code(c.Do(stun.BindingRequest)), 0)
 }
 
@@ -291,7 +311,11 @@ func reflection(t testing.TB, r *relayProcess) {
 	}
 	answers, bytes := 0, 0
 	for {
-		answer, err := c.Read(patience / 2)
+		wait := patience / 2
+		if answers == 0 {
+			wait = c.Timeout
+		}
+		answer, err := c.Read(wait)
 		if err != nil {
 			break
 		}
@@ -329,7 +353,7 @@ func logFlood(t testing.TB, r *relayProcess) {
 
 func expiredCredential(t testing.TB, r *relayProcess) {
 	c := r.dial(t, "udp")
-	c.Credential = turn.NewCredential(turntest.Secret, "tester", time.Now().Add(2*time.Second))
+	c.Credential = turn.NewCredential(turntest.Secret, "tester", time.Now().Add(4*time.Second))
 	c.Allocate()
 	time.Sleep(time.Until(c.Credential.Expires.Add(1100 * time.Millisecond)))
 	want(t, "refresh", c.Refresh(10*time.Minute), 0)
@@ -449,10 +473,10 @@ func TestAnswersFromTheAddressAsked(t *testing.T) {
 	lab := netlab.New(t, "tablet")
 	box := lab.Host("box")
 	box.Attach(lab.Segment(netlab.DefaultSegment), "10.77.0.200", "10.77.0.201")
-	ask := func(t testing.TB) {
+	ask := func(t testing.TB, within time.Duration) {
 		for _, addr := range []string{"10.77.0.200:3478", "10.77.0.201:3478"} {
 			c := dialFrom(t, lab.Host("tablet"), "udp", addr)
-			c.Timeout = patience
+			c.Timeout = within
 			want(t, "binding at "+addr, turntest.Code(c.Do(stun.BindingRequest)), 0)
 		}
 	}
@@ -460,12 +484,12 @@ func TestAnswersFromTheAddressAsked(t *testing.T) {
 	cfg.Turn.Listen = []string{"0.0.0.0:3478"}
 	t.Run("ours", func(t *testing.T) {
 		startRelayAs(t, box.Self(t.Context(), relayRole), cfg)
-		ask(t)
+		ask(t, 10*time.Second)
 	})
 	t.Run("plain pion", func(t *testing.T) {
 		cfg.Plain = true
 		startRelayAs(t, box.Self(t.Context(), relayRole), cfg)
-		if failures := try(t, ask); len(failures) != 1 {
+		if failures := try(t, func(t testing.TB) { ask(t, patience) }); len(failures) != 1 {
 			t.Errorf("plain pion fails with %q, want one answer that does not come", failures)
 		}
 	})

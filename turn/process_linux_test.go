@@ -273,11 +273,39 @@ func (r *relayProcess) cpu(t testing.TB) time.Duration {
 	return time.Duration(user+kernel) * 10 * time.Millisecond
 }
 
-// dial opens a client of the relay that does not wait long for an answer.
+// reads is how often the relay has read from a file or a socket.
+func (r *relayProcess) reads(t testing.TB) int {
+	t.Helper()
+	counters, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", r.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chars, written, calls int
+	if _, err := fmt.Sscanf(string(counters), "rchar: %d\nwchar: %d\nsyscr: %d\n", &chars, &written, &calls); err != nil {
+		t.Fatal(err)
+	}
+	return calls
+}
+
+// descriptors is how many files the relay has open.
+func (r *relayProcess) descriptors(t testing.TB) int {
+	t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// dial opens a client of the relay that does not wait long for an answer of
+// plain pion.
 func (r *relayProcess) dial(t testing.TB, network string) *turntest.Client {
 	t.Helper()
 	c := turntest.Dial(t, network, r.addr)
-	c.Timeout = patience
+	c.Timeout = 10 * time.Second
+	if r.Plain {
+		c.Timeout = patience
+	}
 	return c
 }
 

@@ -346,7 +346,7 @@ func TestSharedPortEnds(t *testing.T) {
 	if _, err := half.NetConn().Write([]byte{22, 3, 1}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // it is being looked at
+	time.Sleep(300 * time.Millisecond) // it is being looked at
 
 	for range 2 {
 		if err := listener.Close(); err != nil {

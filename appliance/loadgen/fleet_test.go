@@ -79,18 +79,22 @@ func TestFleetSpeaksToEveryServer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := connected(t, loadgen.FleetOptions{URL: c.url, Dialect: c.dialect, Conns: 8, Rooms: "r-"})
+			began := time.Now()
 			if err := f.Pace(t.Context(), 200, 500*time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
-			sent := f.Sent()
-			if sent < 80 || sent > 120 || f.Received() != sent {
-				t.Errorf("at 200 per second for half a second %d were sent and %d received", sent, f.Received())
+			// A busy machine keeps neither to the rate nor to the end.
+			sent, most := f.Sent(), uint64(200*time.Since(began).Seconds())+20
+			if sent < 20 || sent > most || f.Received() != sent {
+				t.Errorf("at 200 per second for half a second %d were sent, of at most %d, and %d received", sent, most, f.Received())
 			}
 			if l := f.TakeLatency(); l.Count() != sent || l.Quantile(0.5) <= 0 || l.Max() > 5*time.Second {
 				t.Errorf("%d latencies of %d messages, p50 %v, most %v", l.Count(), sent, l.Quantile(0.5), l.Max())
 			}
 			stop := f.Flood(1)
-			time.Sleep(300 * time.Millisecond)
+			for end := time.Now().Add(10 * time.Second); f.Received()-sent < 100 && time.Now().Before(end); {
+				time.Sleep(10 * time.Millisecond)
+			}
 			stop()
 			if got := f.Received() - sent; got < 100 || f.Received() != f.Sent() {
 				t.Errorf("the flood brought %d messages; in all %d were sent and %d received", got, f.Sent(), f.Received())

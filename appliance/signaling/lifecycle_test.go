@@ -147,10 +147,17 @@ func TestICERenewal(t *testing.T) {
 func TestIdleWritesNothing(t *testing.T) {
 	b := start(t, nil)
 	join(t, b.device("a"), "r")
-	time.Sleep(500 * time.Millisecond)
-	b.disk.mu.Lock()
-	before := b.disk.writes
-	b.disk.mu.Unlock()
+	before := -1
+	waitFor(t, "what the join has to write", func() bool {
+		last := before
+		b.disk.mu.Lock()
+		before = b.disk.writes
+		b.disk.mu.Unlock()
+		if before != last {
+			time.Sleep(500 * time.Millisecond)
+		}
+		return before == last
+	})
 	time.Sleep(time.Second)
 	b.disk.mu.Lock()
 	defer b.disk.mu.Unlock()

@@ -108,13 +108,15 @@ type told struct {
 	err    error
 }
 
-// serve works until the lease is lost or ctx ends. Deliveries under way are then
-// given stopWait to be noted, so that the next node does not repeat them.
+// serve works until the lease is lost or ctx ends. Deliveries under way, and what
+// is being noted of others, are then given stopWait to be noted, so that the next
+// node does not repeat them.
 func (h *hooks) serve(ctx context.Context, l *lease) {
 	noting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopWait, cancel) })()
 	h.goings.begin()
 	h.missing, h.busy = map[string]time.Time{}, map[string]bool{}
 	done := make(chan told)
@@ -124,14 +126,13 @@ func (h *hooks) serve(ctx context.Context, l *lease) {
 	for l.held() {
 		select {
 		case <-ctx.Done():
-			defer time.AfterFunc(stopWait, cancel).Stop()
 			h.settle(noting, l, done)
 			return
 		case <-renew.C:
 			l.hold(ctx)
 		case t := <-done:
 			delete(h.busy, t.hook)
-			h.took(ctx, l, t)
+			h.took(noting, l, t)
 		case <-look.C:
 			h.turn(ctx, l, func(id string, w hook, events []event) {
 				h.busy[id] = true

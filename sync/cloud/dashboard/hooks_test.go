@@ -6,11 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"signalbox/sync/cloud/dashboard"
 )
@@ -162,6 +165,52 @@ func TestWebhookFailover(t *testing.T) {
 	got := strings.Join(r.events(), ", ")
 	if got != "plant.b1.post amber, mill.b2.post amber, plant.b1.post over" {
 		t.Errorf("told %s", got)
+	}
+}
+
+// stopping is a bucket whose user is stopped while it notes a delivery.
+type stopping struct {
+	jetstream.KeyValue
+	stop func()
+}
+
+func (s stopping) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	if strings.HasPrefix(key, "hookstate.") {
+		s.stop()
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second): // a node that stops notes all the same
+		}
+	}
+	return s.KeyValue.Put(ctx, key, value)
+}
+
+// TestWebhookStoppedWhileNoting stops a node between the answer of a receiver and
+// the note of it: the next node does not tell the same again.
+func TestWebhookStoppedWhileNoting(t *testing.T) {
+	t.Parallel()
+	b, town, r := newBroker(t), newTown(), newReceiver(t)
+	id := town.addBox("plant", "b1")
+	asked, stopped := make(chan struct{}), make(chan struct{})
+	ask := sync.OnceFunc(func() { close(asked) })
+	one := start(t, b, town, local, shortly, func(c *dashboard.Config) { c.Bucket = stopping{c.Bucket, ask} })
+	go func() {
+		defer close(stopped)
+		<-asked
+		one.stop()
+	}()
+	t.Cleanup(func() { ask(); <-stopped })
+	_, _, admin := one.keys()
+	one.addHook(admin, r, "amber")
+	bad := healthy(id, time.Now().UTC())
+	bad.Link = "post"
+	town.tell(bad)
+	<-stopped
+	two := start(t, b, town, local, shortly, func(c *dashboard.Config) { c.Node = "n2" })
+	town.tell(healthy(id, time.Now().UTC()))
+	two.until("its end is told", func() bool { return slices.Contains(r.events(), "plant.b1.post over") })
+	if got := r.events(); len(got) != 2 {
+		t.Errorf("told %q", got)
 	}
 }
 

@@ -69,7 +69,7 @@ func start(t *testing.T, conn *nats.Conn, name string) *member {
 	m := &member{}
 	var err error
 	m.Presence, err = presence.New(presence.Config{
-		Conn: conn, Node: name, LookEvery: 10 * time.Millisecond, SayEvery: 50 * time.Millisecond, Forget: 300 * time.Millisecond,
+		Conn: conn, Node: name, LookEvery: 10 * time.Millisecond, SayEvery: 100 * time.Millisecond, Forget: 2 * time.Second,
 		Local: func() []wire.BoxID {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -95,9 +95,9 @@ func start(t *testing.T, conn *nats.Conn, name string) *member {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("after 5 s still not: %s", what)
+			t.Fatalf("after 30 s still not: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
