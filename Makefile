@@ -13,9 +13,9 @@ run: build
 	bin/signalbox serve --data data --call-link
 
 # One static binary. GOARCH=arm64 make build cross-compiles it. packaging/buildflags
-# and packaging/release/release.go say why it is compiled and linked this way.
+# says why it is compiled and linked this way.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto $$(packaging/buildflags) -ldflags '-s -w -funcalign=16 -X main.version=$(VERSION)' -o bin/signalbox ./appliance/cmd/signalbox
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto $$(packaging/buildflags) -ldflags "$$(packaging/buildflags link) -X main.version=$(VERSION)" -o bin/signalbox ./appliance/cmd/signalbox
 
 # What is handed out, in dist/: binaries of every architecture in archives with
 # all that a site needs, and with package also deb, rpm and apk; sums, and with

@@ -123,20 +123,20 @@ func (r *release) clean() error {
 	return os.MkdirAll(r.stage, 0o755)
 }
 
-// linkFlags leaves out what only a debugger reads, and aligns functions to 16
-// bytes as on ARM, not 32: 0.3 MB of padding. make build does the same.
-const linkFlags = "-s -w -funcalign=16"
-
 // build makes the binary of a target, and stages it with all that belongs to it.
 func (r *release) build(ctx context.Context, t target) error {
 	dir := filepath.Join(r.stage, t.name)
 	binary := filepath.Join(dir, "signalbox")
-	flags, err := output(ctx, r.root, "packaging/buildflags")
+	compile, err := output(ctx, r.root, "packaging/buildflags")
 	if err != nil {
 		return err
 	}
-	args := append([]string{"build", "-trimpath", "-buildvcs=" + r.stamp()}, strings.Fields(flags)...)
-	args = append(args, "-ldflags="+linkFlags+" -X main.version="+r.version+" -X main.releaseKey="+r.publicKey,
+	link, err := output(ctx, r.root, "packaging/buildflags", "link")
+	if err != nil {
+		return err
+	}
+	args := append([]string{"build", "-trimpath", "-buildvcs=" + r.stamp()}, strings.Fields(compile)...)
+	args = append(args, "-ldflags="+link+" -X main.version="+r.version+" -X main.releaseKey="+r.publicKey,
 		"-o", binary, "./appliance/cmd/signalbox")
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = r.root
