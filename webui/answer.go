@@ -46,9 +46,17 @@ func newAnswer(name string, data []byte, cache string) *answer {
 	}
 }
 
+// packers are used again: one has 900 KB of tables, and a page asks for thirty files.
+var packers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestCompression) // the level is valid
+	return z
+}}
+
 func pack(data []byte) []byte {
 	var buf bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&buf, gzip.BestCompression) // the level is valid
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(&buf)
 	// Writing to a Buffer does not fail.
 	_, _ = z.Write(data)
 	_ = z.Close()
