@@ -12,10 +12,10 @@ VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 run: build
 	bin/signalbox serve --data data --call-link
 
-# One static binary. GOARCH=arm64 make build cross-compiles it. The cloud's broker
-# is compiled without inlining, as in packaging/release: a megabyte less, and no slower.
+# One static binary. GOARCH=arm64 make build cross-compiles it. packaging/buildflags
+# says why it is compiled and linked this way.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -gcflags 'github.com/nats-io/nats-server/...=-l' -ldflags '-s -w -X main.version=$(VERSION)' -o bin/signalbox ./appliance/cmd/signalbox
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto $$(packaging/buildflags) -ldflags "$$(packaging/buildflags link) -X main.version=$(VERSION)" -o bin/signalbox ./appliance/cmd/signalbox
 
 # What is handed out, in dist/: binaries of every architecture in archives with
 # all that a site needs, and with package also deb, rpm and apk; sums, and with

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // How browsers keep what they got.
@@ -30,8 +31,8 @@ type answer struct {
 	cache       string
 	tag         string
 	plain       []byte
-	packed      []byte // gzip; nil where it is not smaller
-	anyOrigin   bool   // pages of other origins may load it
+	packed      func() []byte // gzip, made when first asked for; nil where it is not smaller
+	anyOrigin   bool          // pages of other origins may load it
 }
 
 func newAnswer(name string, data []byte, cache string) *answer {
@@ -41,13 +42,21 @@ func newAnswer(name string, data []byte, cache string) *answer {
 		cache:       cache,
 		tag:         hex.EncodeToString(sum[:8]),
 		plain:       data,
-		packed:      pack(data),
+		packed:      sync.OnceValue(func() []byte { return pack(data) }),
 	}
 }
 
+// packers are used again: one has 900 KB of tables, and a page asks for thirty files.
+var packers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestCompression) // the level is valid
+	return z
+}}
+
 func pack(data []byte) []byte {
 	var buf bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&buf, gzip.BestCompression) // the level is valid
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(&buf)
 	// Writing to a Buffer does not fail.
 	_, _ = z.Write(data)
 	_ = z.Close()
@@ -60,10 +69,10 @@ func pack(data []byte) []byte {
 func (a *answer) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	body, tag := a.plain, `"`+a.tag+`"`
-	if a.packed != nil {
+	if packed := a.packed(); packed != nil {
 		h.Set("Vary", "Accept-Encoding")
 		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-			body, tag = a.packed, `"`+a.tag+`-gz"`
+			body, tag = packed, `"`+a.tag+`-gz"`
 			h.Set("Content-Encoding", "gzip")
 		}
 	}

@@ -1,7 +1,8 @@
 // Package webui serves the box's pages and its browser client library. The
-// files are embedded and need no build step; what a page loads is compressed
-// once at start and cached by browsers for good, under a name that changes with
-// the content.
+// files are embedded and need no build step; they are prepared when the first
+// page is asked for, so that a box that nobody looks at spends neither the time nor
+// the memory. What a page loads is compressed once and cached by browsers for good,
+// under a name that changes with the content.
 //
 //	/                     the console of a box, the dashboard of a cloud node
 //	/call                 the test call
@@ -16,6 +17,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 //go:embed client/*.js assets/*.html assets/*.css assets/*.svg assets/*/*.js assets/*/*.css
@@ -30,17 +32,21 @@ type Options struct {
 
 // Handler serves the pages of a box. It answers GET and HEAD, sets its own
 // security headers on every answer, and says 404 to every path it does not know.
-// It panics when a page names a file that does not exist.
+// It panics when a page of opts.Files names a file that does not exist.
 func Handler(opts Options) http.Handler { return handler(opts, boxPages) }
 
 // Dashboard serves the pages of a cloud node, in the same way.
 func Dashboard(opts Options) http.Handler { return handler(opts, cloudPages) }
 
 func handler(opts Options, pages map[string]string) http.Handler {
-	files := opts.Files
-	if files == nil {
-		files = embedded
+	if opts.Files != nil {
+		return mustLoad(opts.Files, pages)
 	}
+	prepared := sync.OnceValue(func() site { return mustLoad(embedded, pages) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { prepared().ServeHTTP(w, r) })
+}
+
+func mustLoad(files fs.FS, pages map[string]string) site {
 	answers, err := load(files, pages)
 	if err != nil {
 		panic(fmt.Sprintf("webui: %v", err))

@@ -318,3 +318,11 @@ func TestBrokenFilesAreFoundAtStart(t *testing.T) {
 	}
 	webui.Handler(webui.Options{Files: page("import {x} from './main.js';\n")}) // a circle is fine
 }
+
+// TestNothingIsPreparedUnasked: a box that nobody looks at does not pay for pages.
+func TestNothingIsPreparedUnasked(t *testing.T) {
+	got := testing.AllocsPerRun(10, func() { webui.Handler(webui.Options{}) })
+	if got > 10 {
+		t.Errorf("Handler allocates %v times before a page is asked for, want at most 10", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"signalbox/appliance/room"
 	"signalbox/internal/jsonapi"
+	"signalbox/internal/order"
 )
 
 const (
@@ -40,7 +41,7 @@ func (a *API) listRooms(c *call) (RoomList, error) {
 	views := slices.DeleteFunc(a.cfg.Rooms.Rooms(), func(v room.View) bool {
 		return v.Name <= query["after"] || query["match"] != "" && !room.MatchName(query["match"], v.Name)
 	})
-	slices.SortFunc(views, func(x, y room.View) int { return strings.Compare(x.Name, y.Name) })
+	order.By(views, func(x, y room.View) int { return strings.Compare(x.Name, y.Name) })
 	list := RoomList{Rooms: make([]Room, 0, min(limit, len(views)))}
 	for _, view := range views[:min(limit, len(views))] {
 		list.Rooms = append(list.Rooms, roomOf(view, withMembers))

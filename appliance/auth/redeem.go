@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"signalbox/internal/order"
 )
 
 const (
@@ -139,7 +141,7 @@ func (a *Authority) Invites() ([]Invite, error) {
 	}
 	now := time.Now()
 	all = slices.DeleteFunc(all, func(i Invite) bool { return i.Kind == KindClaimed || !now.Before(i.Expires) })
-	slices.SortStableFunc(all, func(x, y Invite) int { return y.Created.Compare(x.Created) })
+	order.StableBy(all, func(x, y Invite) int { return y.Created.Compare(x.Created) })
 	return all, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"signalbox/internal/order"
 )
 
 // MaxRevocations bounds the revocation list.
@@ -251,7 +253,7 @@ func (a *Authority) Revocations() []Revocation {
 			all = append(all, r)
 		}
 	}
-	slices.SortFunc(all, func(x, y Revocation) int {
+	order.By(all, func(x, y Revocation) int {
 		if c := y.At.Compare(x.At); c != 0 {
 			return c
 		}

@@ -2,8 +2,9 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+
+	"signalbox/internal/order"
 )
 
 // Origin is where a value came from.
@@ -63,7 +64,7 @@ func (ps Problems) sorted() Problems {
 			rank[p.Source] = len(rank)
 		}
 	}
-	slices.SortStableFunc(ps, func(a, b Problem) int {
+	order.StableBy(ps, func(a, b Problem) int {
 		if a.Source != b.Source {
 			return rank[a.Source] - rank[b.Source]
 		}

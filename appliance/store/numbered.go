@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"time"
+
+	"signalbox/internal/order"
 )
 
 const (
@@ -56,7 +57,7 @@ func listNumbered(dir string) ([]numbered, error) {
 		number, _ := strconv.Atoi(m[1]) // at most nine digits
 		files = append(files, numbered{path: filepath.Join(dir, e.Name()), number: number, at: at, by: m[3], note: m[4]})
 	}
-	slices.SortFunc(files, func(a, b numbered) int { return cmp.Compare(b.number, a.number) })
+	order.By(files, func(a, b numbered) int { return cmp.Compare(b.number, a.number) })
 	return files, nil
 }
 

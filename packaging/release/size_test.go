@@ -13,8 +13,8 @@ import (
 // library which switches off the linker's removal of unused methods (4 MB, see
 // internal/grammar), or brings much code, is a decision and no accident.
 const (
-	mostBinary = 29_500_000
-	mostDeb    = 8_000_000
+	mostBinary = 27_500_000
+	mostDeb    = 7_500_000
 )
 
 func TestSizes(t *testing.T) {

@@ -8,8 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strings"
+
+	"signalbox/internal/order"
 )
 
 // Part is code in the program that is no Go module, like a vendored script.
@@ -106,7 +107,7 @@ func Of(name, version string, info *debug.BuildInfo, parts []Part) Document {
 		c.Licenses = licensed(p.License)
 		d.Components = append(d.Components, c)
 	}
-	slices.SortFunc(d.Components, func(a, b Component) int { return strings.Compare(a.Ref, b.Ref) })
+	order.By(d.Components, func(a, b Component) int { return strings.Compare(a.Ref, b.Ref) })
 	all := Dependency{Ref: main.Ref}
 	for _, c := range d.Components {
 		all.DependsOn = append(all.DependsOn, c.Ref)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"signalbox/discovery"
+	"signalbox/internal/order"
 )
 
 type discoverCommand struct {
@@ -42,7 +43,7 @@ func (c *discoverCommand) Run(p *program) error {
 	for event := range discovery.Browse(ctx, opts) {
 		boxes = apply(boxes, event)
 	}
-	slices.SortFunc(boxes, func(a, b discovery.Box) int { return strings.Compare(a.Instance, b.Instance) })
+	order.By(boxes, func(a, b discovery.Box) int { return strings.Compare(a.Instance, b.Instance) })
 	var err error
 	switch {
 	case c.JSON:

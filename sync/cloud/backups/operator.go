@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -36,7 +36,7 @@ func (b *Backups) List(ctx context.Context, tenant, site string) ([]Owned, error
 			out = append(out, Owned{id.String(), k.Backup})
 		}
 	}
-	slices.SortStableFunc(out, func(x, y Owned) int { return strings.Compare(x.Box, y.Box) })
+	order.StableBy(out, func(x, y Owned) int { return strings.Compare(x.Box, y.Box) })
 	return out, nil
 }
 

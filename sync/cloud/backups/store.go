@@ -10,13 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -69,7 +69,7 @@ func (s *store) list(ctx context.Context, box wire.BoxID) (list []kept, next str
 		}
 		list = append(list, kept{wire.Backup{ID: digestOf(info), Bytes: int64(info.Size), At: info.ModTime.UTC()}, name})
 	}
-	slices.SortStableFunc(list, func(a, b kept) int { return b.At.Compare(a.At) })
+	order.StableBy(list, func(a, b kept) int { return b.At.Compare(a.At) })
 	if next == "" {
 		next = list[len(list)-1].name
 	}

@@ -3,11 +3,11 @@ package dashboard
 import (
 	"cmp"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"signalbox/internal/jsonapi"
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -41,7 +41,7 @@ func (s *snapshot) problems() []Problem {
 			all = append(all, Problem{ID: problemID(e.row.Site, w), Site: e.row.Site, Title: e.row.Title, Reason: *w})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Problem) int {
+	order.StableBy(all, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(rank(a.Health), rank(b.Health)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
 	})
 	return all

@@ -15,11 +15,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"signalbox/internal/order"
 )
 
 // Headers of a delivery. The signature is t=UNIX,v1=HEX: HMAC-SHA256, keyed
@@ -59,7 +60,7 @@ func pending(id string, w hook, problems map[string]opened, now time.Time) []eve
 		e.ID = eventID(e.HookEvent)
 		events = append(events, e)
 	}
-	slices.SortFunc(events, func(a, b event) int {
+	order.By(events, func(a, b event) int {
 		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.key, b.key))
 	})
 	return events[:min(len(events), batchMost)]

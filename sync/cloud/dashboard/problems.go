@@ -3,10 +3,10 @@ package dashboard
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -75,7 +75,7 @@ func Judge(s State, around Around, since func(kind string) time.Time) []Reason {
 		j.software()
 		j.alerts()
 	}
-	slices.SortStableFunc(j.reasons, func(a, b Reason) int {
+	order.StableBy(j.reasons, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(rank(a.Health), rank(b.Health)), a.Since.Compare(b.Since), strings.Compare(a.Kind, b.Kind))
 	})
 	return j.reasons

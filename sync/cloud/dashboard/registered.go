@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"signalbox/internal/order"
 	"signalbox/sync/cloud/identity"
 	"signalbox/sync/cloud/registry"
 	"signalbox/sync/wire"
@@ -30,7 +30,7 @@ func (r Registered) Sites() []Site {
 	for i, s := range records {
 		sites[i] = siteOf(s.Value)
 	}
-	slices.SortFunc(sites, func(a, b Site) int { return strings.Compare(a.Name, b.Name) })
+	order.By(sites, func(a, b Site) int { return strings.Compare(a.Name, b.Name) })
 	return sites
 }
 
@@ -143,7 +143,7 @@ func (r Registered) Commands(site string) []CommandView {
 			views = append(views, v)
 		}
 	}
-	slices.SortFunc(views, func(a, b CommandView) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(a.ID, b.ID)) })
+	order.By(views, func(a, b CommandView) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(a.ID, b.ID)) })
 	return views
 }
 

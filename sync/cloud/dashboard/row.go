@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -41,7 +42,7 @@ func (e *entry) ids() []wire.BoxID {
 // build looks at a site anew.
 func (b *board) build(site Site, around Around) *entry {
 	e := &entry{created: site.Created, members: b.cfg.Registry.Members(site.Name)}
-	slices.SortFunc(e.members, func(a, b Member) int { return strings.Compare(a.ID.Box, b.ID.Box) })
+	order.By(e.members, func(a, b Member) int { return strings.Compare(a.ID.Box, b.ID.Box) })
 	e.row = SiteRow{Site: site.Name, Title: site.Title, Health: Waiting, Why: []Reason{}, Boxes: make([]BoxRow, 0, len(e.members))}
 	counters := map[wire.MetricID]uint64{}
 	before := b.sites[site.Name]
@@ -71,7 +72,7 @@ func (b *board) build(site Site, around Around) *entry {
 	for _, id := range slices.Sorted(maps.Keys(counters)) {
 		e.counters = append(e.counters, Counted{id, counters[id]})
 	}
-	slices.SortStableFunc(e.row.Why, func(a, b Reason) int {
+	order.StableBy(e.row.Why, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(rank(a.Health), rank(b.Health)), a.Since.Compare(b.Since))
 	})
 	e.row.Acked = len(e.row.Why) > 0 && !slices.ContainsFunc(e.row.Why, func(r Reason) bool { return r.Acked == nil })

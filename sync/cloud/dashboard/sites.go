@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"signalbox/internal/jsonapi"
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -116,7 +117,7 @@ func (d *Dashboard) withMembers(events []Event, members []Member) []Event {
 			all = append(all, g.Past[i].event(m.ID.Box))
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Event) int { return b.At.Compare(a.At) })
+	order.StableBy(all, func(a, b Event) int { return b.At.Compare(a.At) })
 	return all[:min(len(all), maxEvents)]
 }
 

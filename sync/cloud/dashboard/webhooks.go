@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"signalbox/internal/jsonapi"
+	"signalbox/internal/order"
 )
 
 const (
@@ -93,7 +93,7 @@ func (d *Dashboard) listWebhooks(*call) (WebhookList, error) {
 		t, _ := d.hooks.trials.get(id)
 		list.Webhooks = append(list.Webhooks, WebhookView{Webhook: w.Webhook, LastOK: t.LastOK, Failing: t.Failed, Error: t.Error, Next: t.Next})
 	}
-	slices.SortFunc(list.Webhooks, func(a, b WebhookView) int {
+	order.By(list.Webhooks, func(a, b WebhookView) int {
 		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 	})
 	return list, nil

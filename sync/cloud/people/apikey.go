@@ -3,9 +3,10 @@ package people
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
+
+	"signalbox/internal/order"
 )
 
 // apiKeyMark begins every API key, so that people and scanners know what it is.
@@ -65,7 +66,7 @@ func (p *People) APIKeys(ctx context.Context) ([]APIKey, error) {
 			list = append(list, k)
 		}
 	}
-	slices.SortFunc(list, func(a, b APIKey) int { return strings.Compare(a.Name, b.Name) })
+	order.By(list, func(a, b APIKey) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 

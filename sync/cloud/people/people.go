@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"signalbox/internal/order"
 )
 
 // Limits. A cloud of a company has hundreds of people, not more.
@@ -153,7 +154,7 @@ func (p *People) List(ctx context.Context) ([]Person, error) {
 	for _, r := range records {
 		list = append(list, r.Person)
 	}
-	slices.SortFunc(list, func(a, b Person) int { return strings.Compare(a.Name, b.Name) })
+	order.By(list, func(a, b Person) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 

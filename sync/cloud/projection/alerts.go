@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -85,7 +86,7 @@ func (b *box) eventKey(a *wire.Alert, atMs int64) []byte {
 // keepEvents keeps the newest maxEvents of the box: of one message no more are
 // written, however many it tells of.
 func (b *box) keepEvents() error {
-	slices.SortStableFunc(b.pastAlerts, func(x, y pastAlert) int { return bytes.Compare(x.key, y.key) })
+	order.StableBy(b.pastAlerts, func(x, y pastAlert) int { return bytes.Compare(x.key, y.key) })
 	for i, a := range b.pastAlerts {
 		last := i+1 == len(b.pastAlerts) || !bytes.Equal(a.key, b.pastAlerts[i+1].key)
 		if !last || len(b.pastAlerts)-i > maxEvents {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 
 	"go.etcd.io/bbolt"
@@ -110,7 +111,7 @@ func (p *Projection) Events(boxes []wire.BoxID, n int) (events []Event, err erro
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(events, func(a, b Event) int { return b.At.Compare(a.At) })
+	order.StableBy(events, func(a, b Event) int { return b.At.Compare(a.At) })
 	return events[:min(n, len(events))], nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"signalbox/internal/order"
 	"signalbox/sync/wire"
 )
 
@@ -111,7 +112,7 @@ func (r *Registry) Order(ctx context.Context, box wire.BoxID, name string, args 
 func (r *Registry) Pending(box wire.BoxID) []wire.Command {
 	now := time.Now()
 	entries := r.Commands.Under(box.String())
-	slices.SortFunc(entries, func(a, b Entry[Command]) int { return a.Value.Made.Compare(b.Value.Made) })
+	order.By(entries, func(a, b Entry[Command]) int { return a.Value.Made.Compare(b.Value.Made) })
 	var out []wire.Command
 	for _, e := range entries {
 		if _, done := r.Results.Get(e.Key); !done && now.Before(e.Value.Expires) {
