@@ -2,8 +2,8 @@
 //
 // slices.SortFunc is compiled anew for each type of element, at 15 to 30 KB of
 // program; with forty types that was a megabyte. Here one sort serves them all
-// and moves elements by reflection: half as fast, which a list of some hundred
-// does not show. What sorts for every message or frame uses package slices.
+// and moves elements by reflection: slower, which a list of some hundred does
+// not show. What sorts for every message or frame uses package slices.
 package order
 
 import "sort"

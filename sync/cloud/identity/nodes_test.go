@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -89,7 +90,7 @@ func TestRaceOfNodes(t *testing.T) {
 	one, two, records := twoNodes(t)
 	token := one.token(5)
 	eventually(t, func() bool { _, ok := records.Tokens.Get(token.ID()); return ok })
-	var in, out atomic.Int32
+	var in, out, unheard atomic.Int32
 	var group sync.WaitGroup
 	for i := range 20 {
 		b := []*cloud{one, two}[i%2].box("box-" + string(rune('a'+i)))
@@ -100,16 +101,19 @@ func TestRaceOfNodes(t *testing.T) {
 				in.Add(1)
 			case string(identity.ReasonTokenUsedUp), string(identity.ReasonTooOften):
 				out.Add(1)
+			case string(identity.ReasonRegistry): // the broker got no processor in time; a use may be spent on it
+				unheard.Add(1)
 			default:
 				t.Errorf("refused: %s", refused)
 			}
 		})
 	}
 	group.Wait()
-	if in.Load() != 5 || out.Load() != 15 {
-		t.Errorf("%d in, %d out", in.Load(), out.Load())
+	told := fmt.Sprintf("%d in, %d out, %d without an answer of the broker", in.Load(), out.Load(), unheard.Load())
+	if in.Load() > 5 || in.Load()+out.Load()+unheard.Load() != 20 || unheard.Load() == 0 && in.Load() != 5 {
+		t.Error(told)
 	}
-	if boxes := records.BoxesOf(wire.DefaultTenant, site); len(boxes) != 5 {
-		t.Errorf("the registry has %v", boxes)
+	if boxes := records.BoxesOf(wire.DefaultTenant, site); len(boxes) > 5 || len(boxes) < int(in.Load()) {
+		t.Errorf("the registry has %v: %s", boxes, told)
 	}
 }
