@@ -93,11 +93,9 @@ func (c *courier) takeReceipt(r *receipt, now time.Time) {
 		return
 	}
 	c.refused, c.lost, c.mute = 0, 0, time.Time{}
-	missed := false
 	for i := range c.flights {
 		f := &c.flights[i]
 		if f.last != r.last || f.acked {
-			missed = missed || f.last < r.last && !f.acked
 			continue
 		}
 		f.acked = true
@@ -107,9 +105,6 @@ func (c *courier) takeReceipt(r *receipt, now time.Time) {
 		case took > slowAck:
 			c.window = max(c.window/2, leastWindow)
 		}
-	}
-	if missed { // the stream answers in order: what came before had no leader to take it
-		c.rewind(c.frames.Position().applied)
 	}
 }
 
