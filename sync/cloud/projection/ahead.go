@@ -76,7 +76,7 @@ func (a *Ahead) Over(view *BoxView) *BoxView {
 		return view
 	}
 	over := *view
-	over.Heard, over.Dated, over.Gauges = later(view.Heard, a.heard), later(view.Dated, a.dated), slices.Clone(a.gauges)
+	over.Heard, over.Dated, over.Gauges = later(view.Heard, a.heard), later(view.Dated, a.dated), a.gauges
 	if a.info != nil {
 		over.Info = a.info
 	}
