@@ -35,6 +35,9 @@ var (
 	descBackMove = metric("backup_transferred_bytes_total", "Bytes of sealed backups, by direction as boxes see it.", "direction")
 	descBackNo   = metric("backup_refused_total", "Requests about sealed backups that were refused, by reason.", "reason")
 	descBatches  = metric("batches_refused_total", "Messages of the stream that are no good batches of the box they came from, by reason. Counted again when the stream is read again.", "reason")
+	descAhead    = metric("ahead_batches_total", "Batches shown on the dashboard before the stream of an external NATS cluster handed them on.")
+	descAheadOf  = metric("ahead_boxes", "Boxes of which the dashboard shows a newer present than the projection has.")
+	descAheadNo  = metric("ahead_dropped_total", "Batches of boxes that the stream had not handed on and that were not shown ahead of it, or no longer, by reason. None is lost by that.", "reason")
 	descAsks     = metric("asks_total", "Questions of boxes where they stand that this node answered.")
 	descSpurned  = metric("asks_refused_total", "Questions of boxes that were not answered, by reason.", "reason")
 	descJoins    = metric("identity_refused_total", "Requests to join, to renew or to be known that were refused, by reason.", "reason")
@@ -80,6 +83,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for reason, n := range st.BatchesRefused {
 		count(descBatches, n, reason)
+	}
+	if st.AheadDropped != nil {
+		count(descAhead, st.AheadShown)
+		gauge(descAheadOf, float64(st.AheadBoxes))
+		for reason, n := range st.AheadDropped {
+			count(descAheadNo, n, reason)
+		}
 	}
 	count(descRolled, st.Rolled)
 	leader := 0.0

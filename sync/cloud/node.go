@@ -166,7 +166,7 @@ func (n *Node) openProjection() (err error) {
 func (n *Node) buildProjector() (err error) {
 	n.projector, err = projector.New(projector.Config{
 		Projection: n.projection, JetStream: n.broker.JetStream(), Conn: n.broker.Conn(),
-		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.id, Logger: n.part("projector"),
+		Keys: keys{n.registry}, Desired: desired{n.registry}, Results: results{n.registry}, Node: n.id, Logger: n.part("projector"), Ahead: len(n.cfg.NATS.URLs) > 0,
 		CheckEvery: checkEvery / n.speed(), ResyncAfter: resyncAfter / n.speed(), AskEvery: askEvery / n.speed(),
 	})
 	return err
@@ -301,7 +301,7 @@ func (n *Node) newDashboard(ctx context.Context) (*dashboard.Dashboard, error) {
 		}
 	}
 	seen := dashboard.Projected{
-		Projection: n.projection, Presence: n.presence,
+		Projection: n.projection, Presence: n.presence, Ahead: n.projector,
 		Current: func() bool { return n.projector.Stats().Lag < behindLag },
 	}
 	d, err := dashboard.New(dashboard.Config{

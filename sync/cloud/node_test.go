@@ -177,7 +177,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	for _, d := range []*prometheus.Desc{
 		descTunnels, descRefused, descClosed, descPosts, descBytes, descGranted, descDenied, descApplied, descLag, descPosition,
-		descResets, descRolled, descLeader, descJoins, descDiskFree, descDiskSize, descCertEnd,
+		descResets, descRolled, descLeader, descJoins, descDiskFree, descDiskSize, descCertEnd, descAhead, descAheadOf, descAheadNo,
 	} {
 		if name := strings.Split(d.String(), `"`)[1]; !strings.Contains(documented, "`"+name+"`") {
 			t.Errorf("%s is not in METRICS.md", name)

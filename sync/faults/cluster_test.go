@@ -4,13 +4,14 @@ package faults_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,8 +25,8 @@ import (
 const (
 	brokers       = 3
 	nodes         = 2
-	clusterSpeed  = 60 // a frame a second
-	continueIn    = 3 * time.Second
+	clusterSpeed  = 60              // a frame a second
+	continueIn    = 3 * time.Second // what the dashboards have for showing what is new
 	natsPassword  = "for-tests"
 	clusterWithin = 40 * time.Second
 )
@@ -92,20 +93,25 @@ func TestAnyOfFiveKilled(t *testing.T) {
 			w.logs(dir)
 		}
 	})
-	w.goOn("the start", w.clouds, time.Now(), clusterWithin)
-	for i, s := range w.servers {
-		at := time.Now()
-		s.kill()
-		w.goOn(fmt.Sprintf("server %d killed", i), w.clouds, at, clusterWithin)
-		s.start()
-		w.goOn(fmt.Sprintf("server %d back", i), w.clouds, time.Now(), clusterWithin)
-	}
-	for i, c := range w.clouds {
-		at := time.Now()
-		c.kill()
-		w.goOn(fmt.Sprintf("node %d killed", i), []*center{w.clouds[1-i]}, at, clusterWithin)
-		c.start()
-		c.ready(clusterWithin)
+	w.fresh("the start", w.clouds, time.Now(), clusterWithin)
+	for range rounds(t) {
+		for i, s := range w.servers {
+			w.applied(w.clouds)
+			at := time.Now()
+			s.kill()
+			w.fresh(fmt.Sprintf("server %d killed", i), w.clouds, at, continueIn)
+			w.applied(w.clouds)
+			s.start()
+			w.fresh(fmt.Sprintf("server %d back", i), w.clouds, time.Now(), continueIn)
+		}
+		for i, c := range w.clouds {
+			w.applied(w.clouds)
+			at := time.Now()
+			c.kill()
+			w.fresh(fmt.Sprintf("node %d killed", i), []*center{w.clouds[1-i]}, at, continueIn)
+			c.start()
+			c.ready(clusterWithin)
+		}
 	}
 	w.settle()
 }
@@ -206,46 +212,93 @@ func (w *town) startEdges(dir string) {
 	}
 }
 
-// goOn waits until the overview of each of these nodes is answered, and then
-// shows of every edge what it has committed since.
-func (w *town) goOn(after string, alive []*center, at time.Time, within time.Duration) {
-	w.t.Helper()
-	answered := time.Duration(0)
-	for _, c := range alive {
-		for !c.answers(w.t.Context()) {
-			if time.Since(at) > continueIn {
-				w.t.Errorf("%s: %s does not answer", after, c.on.Name)
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		answered = max(answered, time.Since(at))
+// rounds is how often each of the five is killed: once, or CLUSTER_ROUNDS.
+func rounds(t *testing.T) int {
+	text := os.Getenv("CLUSTER_ROUNDS")
+	if text == "" {
+		return 1
 	}
-	want := make([]uint64, len(w.edges))
-	for i, e := range w.edges {
-		want[i] = e.report().Committed + 1
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("CLUSTER_ROUNDS: got %q, want a number above 0", text)
 	}
-	current := false
-	for ; !current && time.Since(at) < within; time.Sleep(20 * time.Millisecond) {
-		current = true
-		for _, c := range alive {
-			current = current && c.knows(w.edges, want)
-		}
-	}
-	if !current {
-		w.t.Errorf("%s: not every node knows what is new %v later", after, within)
-	}
-	w.t.Logf("%s: dashboards answer after %v, with news of every box after %v", after, answered.Round(10*time.Millisecond), time.Since(at).Round(10*time.Millisecond))
+	return n
 }
 
-// answers tells whether the overview comes, with both sites.
-func (c *center) answers(ctx context.Context) bool {
+// fresh waits until the overview of each of these nodes shows of every edge a
+// gauge that is of after the call.
+func (w *town) fresh(after string, alive []*center, at time.Time, within time.Duration) {
+	w.t.Helper()
+	want := make([]uint64, len(w.edges))
+	for i, e := range w.edges {
+		want[i] = e.report().Counted + 1
+	}
+	took := make([]time.Duration, len(alive))
+	var g sync.WaitGroup
+	for i, c := range alive {
+		g.Go(func() {
+			for took[i] == 0 && time.Since(at) < clusterWithin {
+				if c.shows(w.t.Context(), w.edges, want) {
+					took[i] = time.Since(at)
+					return
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	g.Wait()
+	for i, c := range alive {
+		if took[i] == 0 || took[i] > within {
+			w.t.Errorf("%s: %s shows what is new after %v, want %v; 0 is never", after, c.on.Name, took[i], within)
+		}
+		w.t.Logf("%s: fresh at %s after %v", after, c.on.Name, took[i].Round(10*time.Millisecond))
+	}
+}
+
+// shows tells whether the overview has of each edge at least that many sessions,
+// which is what it has counted.
+func (c *center) shows(ctx context.Context, edges []*edge, want []uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var o struct {
-		Sites []json.RawMessage `json:"sites"`
+		Sites []struct {
+			Site     string `json:"site"`
+			Sessions uint64 `json:"sessions"`
+		} `json:"sites"`
 	}
-	return c.admin.Call(ctx, http.MethodGet, "/v1/overview", nil, &o) == nil && len(o.Sites) == 2
+	if c.admin.Call(ctx, http.MethodGet, "/v1/overview", nil, &o) != nil {
+		return false
+	}
+	sessions := map[string]uint64{}
+	for _, s := range o.Sites {
+		sessions[s.Site] = s.Sessions
+	}
+	for i, e := range edges {
+		if sessions[e.box.Site] < want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// applied waits until the totals of each of these nodes have what every edge has
+// committed before the call.
+func (w *town) applied(alive []*center) {
+	w.t.Helper()
+	want := make([]uint64, len(w.edges))
+	for i, e := range w.edges {
+		want[i] = e.report().Committed
+	}
+	began := time.Now()
+	for _, c := range alive {
+		for !c.knows(w.edges, want) {
+			if time.Since(began) > clusterWithin {
+				w.t.Fatalf("%s does not know %v later what was committed", c.on.Name, clusterWithin)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	w.t.Logf("totals have it after %v more", time.Since(began).Round(10*time.Millisecond))
 }
 
 func (c *center) knows(edges []*edge, want []uint64) bool {

@@ -68,7 +68,7 @@ func (s *traffic) Sample() upstream.Sample {
 	for id, times := range ledger {
 		counters[id] = s.own * times
 	}
-	return upstream.Sample{Counters: counters, Gauges: map[wire.MetricID]int64{wire.RoomsOpen: int64(s.own % 5)}, Name: "edge"}
+	return upstream.Sample{Counters: counters, Gauges: map[wire.MetricID]int64{wire.RoomsOpen: int64(s.own % 5), wire.SessionsOnline: int64(s.own)}, Name: "edge"}
 }
 
 // Rooms is asked while a frame is being committed.

@@ -36,9 +36,8 @@ func (m *member) connect(ctx context.Context) {
 		m.lost(err)
 		if time.Since(began) >= m.cfg.paced(steady) {
 			wait.reset()
-		} else {
-			at++
 		}
+		at++ // whoever has just cut the link may be down
 		pause := wait.next()
 		if p, ok := errors.AsType[*problem](err); ok && p.after > 0 {
 			pause += p.after

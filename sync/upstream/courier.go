@@ -22,7 +22,8 @@ const (
 	keepAlive   = 150 * time.Second // without a sound: a sign of life, for proxies that cut unused links
 	probeAfter  = 20 * time.Second  // without a sound while an answer is due: ask for one
 	deadAfter   = 40 * time.Second  // and then the link is dead
-	ackTimeout  = 60 * time.Second  // an ack that has not come while others do
+	ackSoon     = 10 * time.Second  // without an ack: the batch is sent again, and
+	ackTimeout  = 60 * time.Second  // after twice as long each time, up to this
 	staleAfter  = 30 * time.Second  // acked but not applied
 	staleMost   = 10 * time.Minute
 	askTimeout  = 10 * time.Second
@@ -77,6 +78,8 @@ type courier struct {
 	window  int
 	stood   bool      // the cloud has said where it stands, on this way
 	attempt int       // tells batches apart that are sent again on purpose
+	lost    int       // times in a row that a batch had no ack
+	mute    time.Time // when the first of those was sent; zero when there is none
 	stale   int       // times in a row that the watermark did not move
 	hold    time.Time // nothing is sent before
 	credit  time.Time // nor before the bandwidth cap allows it
@@ -134,8 +137,8 @@ func (c *courier) tend(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if !now.Before(c.lostAt()) { // the broker answers, but not to this
-		c.rewind(c.frames.Position().applied)
+	if !now.Before(c.lostAt()) {
+		c.unanswered()
 	}
 	if !now.Before(c.staleAt()) {
 		c.stale, c.attempt = c.stale+1, c.attempt+1
@@ -192,6 +195,9 @@ func (c *courier) silentAt() time.Time {
 	if c.probed.After(heard) {
 		since = earliest(since, c.probed)
 	}
+	if !c.mute.IsZero() {
+		since = earliest(since, c.mute)
+	}
 	for _, f := range c.flights {
 		if !f.acked {
 			since = earliest(since, f.at)
@@ -225,11 +231,16 @@ func (c *courier) askAt() time.Time {
 	return c.nextAsk
 }
 
-// lostAt is when a batch should have its ack.
+// lostAt is when a batch should have its ack. A stream without a leader takes
+// nothing and says nothing. One that is posted has the timeout of its exchange.
 func (c *courier) lostAt() time.Time {
+	wait := min(ackSoon<<min(c.lost, 3), ackTimeout)
+	if c.way.name() == wayPost {
+		wait = ackTimeout
+	}
 	for _, f := range c.flights {
 		if !f.acked {
-			return f.at.Add(c.cfg.paced(ackTimeout))
+			return f.at.Add(c.cfg.paced(wait))
 		}
 	}
 	return never

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"signalbox/sync/wire"
 )
 
@@ -77,6 +79,51 @@ func TestNobodyAnswersYet(t *testing.T) {
 	if took := time.Since(began); took > askTimeout/2 {
 		t.Errorf("applied %v after somebody answers, want it soon", took)
 	}
+}
+
+// A stream without a leader takes nothing and says nothing, while others listen
+// on its subject. The box goes on with what is new, and sends again what has no
+// answer.
+func TestStreamWithoutLeader(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *cloud, a *running, p *parts, _ *memory) {
+		time.Sleep(85 * time.Second)
+		listenTo := func(subject string) {
+			if _, err := c.js.UpdateStream(t.Context(), jetstream.StreamConfig{
+				Name: "UP", Subjects: []string{subject}, Storage: jetstream.MemoryStorage, Duplicates: 10 * time.Minute,
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		listenTo("elsewhere")
+		c.deaf.Store(true)
+		c.with(func() { c.ids = nil })
+		p.count(1)
+		newest := a.Status().Newest
+		for a.Status().Newest == newest {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(ackSoon + 2*time.Second)
+		c.with(func() {
+			if len(c.ids) != 2 || c.ids[0] != c.ids[1] {
+				t.Errorf("within %v batches %q were heard, want one, and the same again", ackSoon, c.ids)
+			}
+		})
+		if s := a.Status(); !s.Connected || !strings.Contains(s.Fault, "stream") {
+			t.Errorf("status %+v, want connected and what is wrong", s)
+		}
+		listenTo(wire.AllFrames)
+		c.deaf.Store(false)
+		began := time.Now()
+		for a.Status().Queue > 0 {
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(began); took > 2*ackSoon+time.Second {
+			t.Errorf("all applied after %v, want %v at most", took, 2*ackSoon)
+		}
+		if got := c.total(wire.SignalingOffers); got != 1 {
+			t.Errorf("offers: %d, want 1", got)
+		}
+	})
 }
 
 // Sockets that are cut all the time lose nothing and count nothing twice.

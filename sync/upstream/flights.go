@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -91,7 +92,7 @@ func (c *courier) takeReceipt(r *receipt, now time.Time) {
 		c.refused = min(c.refused+1, 8)
 		return
 	}
-	c.refused = 0
+	c.refused, c.lost, c.mute = 0, 0, time.Time{}
 	for i := range c.flights {
 		f := &c.flights[i]
 		if f.last != r.last || f.acked {
@@ -105,6 +106,26 @@ func (c *courier) takeReceipt(r *receipt, now time.Time) {
 			c.window = max(c.window/2, leastWindow)
 		}
 	}
+}
+
+// errUnanswered is what is wrong when the stream is there and has no leader.
+var errUnanswered = errors.New("the cloud's stream does not take what the box sends: it is sent again")
+
+// unanswered sends what has no ack again. What the stream has all the same it
+// knows by its id.
+func (c *courier) unanswered() {
+	if c.mute.IsZero() {
+		for _, f := range c.flights {
+			if !f.acked {
+				c.mute = f.at
+				break
+			}
+		}
+	}
+	c.lost++
+	c.trouble(errUnanswered)
+	c.rewind(c.frames.Position().applied)
+	c.window = max(c.window/2, leastWindow)
 }
 
 // applied takes note of a watermark.

@@ -19,6 +19,12 @@ type Projected struct {
 	Presence interface {
 		Watch(tell func(wire.BoxID)) (stop func())
 	}
+	// Ahead knows of boxes' present what the projection has still to be told, and
+	// tells when that changes; may be nil.
+	Ahead interface {
+		Over(v *projection.BoxView) *projection.BoxView
+		WatchOver(tell func(wire.BoxID)) (stop func())
+	}
 }
 
 // Position is the last message that is applied.
@@ -31,6 +37,9 @@ func (p Projected) Box(id wire.BoxID) *Facts {
 	v := p.Projection.Box(id)
 	if v == nil {
 		return nil
+	}
+	if p.Ahead != nil {
+		v = p.Ahead.Over(v)
 	}
 	return factsOf(v)
 }
@@ -115,14 +124,18 @@ func cellsText(cells []projection.Cell) string {
 
 // Watch begins a feed of changes.
 func (p Projected) Watch() Feed {
-	f := &projectedFeed{feed: p.Projection.Subscribe(), moved: make(chan wire.BoxID, 1024), stop: func() {}}
+	f := &projectedFeed{feed: p.Projection.Subscribe(), moved: make(chan wire.BoxID, 1024)}
+	move := func(id wire.BoxID) {
+		select {
+		case f.moved <- id:
+		default: // the next look at all, within seconds, sees it too
+		}
+	}
 	if p.Presence != nil {
-		f.stop = p.Presence.Watch(func(id wire.BoxID) {
-			select {
-			case f.moved <- id:
-			default: // the next look at all, within seconds, sees it too
-			}
-		})
+		f.stops = append(f.stops, p.Presence.Watch(move))
+	}
+	if p.Ahead != nil {
+		f.stops = append(f.stops, p.Ahead.WatchOver(move))
 	}
 	f.changes, f.ended = make(chan projection.Change), make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -131,12 +144,13 @@ func (p Projected) Watch() Feed {
 	return f
 }
 
-// projectedFeed brings changes of the projection and of presence together. Its
+// projectedFeed brings changes of the projection, of what is ahead of it and of
+// presence together. Its
 // goroutine ends with Close.
 type projectedFeed struct {
 	feed    *projection.Feed
 	moved   chan wire.BoxID
-	stop    func()
+	stops   []func()
 	changes chan projection.Change
 	ended   chan struct{}
 	cancel  func()
@@ -175,7 +189,9 @@ func (f *projectedFeed) Next(ctx context.Context) (changed []wire.BoxID, all boo
 
 // Close ends the feed.
 func (f *projectedFeed) Close() {
-	f.stop()
+	for _, stop := range f.stops {
+		stop()
+	}
 	f.cancel()
 	<-f.ended
 	f.feed.Close()

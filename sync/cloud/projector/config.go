@@ -65,7 +65,12 @@ type Config struct {
 	Desired    Desired
 	Results    Results
 	Node       string // names this node in leases
-	Logger     *slog.Logger
+	// Ahead has Over show what boxes say while the stream does not hand it on:
+	// for a cluster, whose stream has no leader for seconds when a server dies.
+	// It makes who publishes to a stream without a leader wait for an answer that
+	// does not come, instead of having the broker say that nobody listens.
+	Ahead  bool
+	Logger *slog.Logger
 
 	Linger      time.Duration // for how long messages are gathered for a transaction, 250 ms
 	CheckEvery  time.Duration // how often the stream is looked at, 5 s

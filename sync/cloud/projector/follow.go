@@ -195,6 +195,9 @@ func (p *Projector) pump(ctx context.Context, messages jetstream.MessagesContext
 		if meta.Sequence.Consumer != n {
 			return errSkipped
 		}
+		if p.ahead != nil {
+			p.ahead.brought(m.Subject(), m.Data())
+		}
 		i := item{p.judge.message(ctx, m.Subject(), m.Data(), meta), len(m.Data()), meta.NumPending}
 		if i.message.Body == nil {
 			p.spurned.add(i.message.Refused)

@@ -21,6 +21,7 @@ type Projector struct {
 	nudger    *nudger
 	roller    *roller
 	allowance *allowance
+	ahead     *ahead        // nil without Config.Ahead
 	results   chan struct{} // holds one token when outcomes may wait
 	ready     chan struct{} // closed when the projection has caught up for the first time
 
@@ -46,6 +47,9 @@ func New(cfg Config) (*Projector, error) {
 	p.refused = newTally(refusedReply, refusedOften)
 	p.spurned = newTally(refusedSubject, refusedUnknown, refusedNoKey, refusedEnded)
 	p.lag.Store(^uint64(0))
+	if cfg.Ahead {
+		p.ahead = newAhead(&cfg)
+	}
 	return p, nil
 }
 
@@ -59,6 +63,11 @@ func (p *Projector) Run(ctx context.Context) error {
 	g.Go(func() error { return p.afterReady(ctx, p.answer) })
 	g.Go(func() error { return p.afterReady(ctx, p.roller.run) })
 	g.Go(func() error { return p.handOn(ctx) })
+	if p.ahead != nil {
+		g.Go(func() error {
+			return p.afterReady(ctx, func(ctx context.Context) error { return p.ahead.run(ctx, p.cfg.Conn) })
+		})
+	}
 	return g.Wait()
 }
 
@@ -75,6 +84,24 @@ func (p *Projector) afterReady(ctx context.Context, run func(context.Context) er
 
 // Ready is closed once the projection has caught up with the stream.
 func (p *Projector) Ready() <-chan struct{} { return p.ready }
+
+// Over returns the view with what its box has said since, where the stream has
+// not handed that on; see Config.Ahead.
+func (p *Projector) Over(view *projection.BoxView) *projection.BoxView {
+	if p.ahead == nil {
+		return view
+	}
+	return p.ahead.over(view)
+}
+
+// WatchOver has tell called with each box of which Over shows something else
+// than before, until stop. tell must not wait, nor call the Projector.
+func (p *Projector) WatchOver(tell func(wire.BoxID)) (stop func()) {
+	if p.ahead == nil {
+		return func() {}
+	}
+	return p.ahead.watch(tell)
+}
 
 // Healthy returns why the projection does not follow the stream, nil if it does.
 func (p *Projector) Healthy() error {
@@ -96,18 +123,27 @@ type Stats struct {
 	// AsksRefused and BatchesRefused count by reason; every reason is in them.
 	AsksRefused    map[string]uint64
 	BatchesRefused map[string]uint64
-	Rolled         uint64 // hours written to RU
-	Leader         bool   // writes them now
+	// Of Config.Ahead: batches and boxes shown ahead of the stream, and batches
+	// that were not by reason; nil without it.
+	AheadShown   uint64
+	AheadBoxes   int
+	AheadDropped map[string]uint64
+	Rolled       uint64 // hours written to RU
+	Leader       bool   // writes them now
 }
 
 // Stats returns them.
 func (p *Projector) Stats() Stats {
 	_, leader := p.roller.lease.held()
-	return Stats{
+	s := Stats{
 		Position: p.cfg.Projection.Position(), Lag: p.lag.Load(), Applied: p.applied.Load(), Resets: p.resets.Load(),
 		Nudges: p.nudger.nudges.Load(), Resyncs: p.nudger.resyncs.Load(), Asks: p.asks.Load(), AsksRefused: p.refused.counts(), BatchesRefused: p.spurned.counts(),
 		Rolled: p.roller.rolled.Load(), Leader: leader,
 	}
+	if p.ahead != nil {
+		s.AheadShown, s.AheadBoxes, s.AheadDropped = p.ahead.shown.Load(), p.ahead.count(), p.ahead.dropped.counts()
+	}
+	return s
 }
 
 // sleep waits, or returns false when ctx ends.
