@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	liveFor     = 30                     // seconds that a nudge asks for
-	liveEvery   = 20 * time.Second       // between nudges
-	livePending = 8                      // events that wait for a reader
-	liveLeast   = 300 * time.Millisecond // between two values of a box
+	liveFor     = 30                      // seconds that a nudge asks for
+	liveEvery   = 20 * time.Second        // between nudges of all
+	liveSilent  = 1200 * time.Millisecond // without a word a box is nudged again, each second: it may just have come
+	livePending = 8                       // events that wait for a reader
+	liveLeast   = 300 * time.Millisecond  // between two values of a box
 )
 
 // live passes on what boxes say of this second, while somebody watches: one
@@ -94,16 +95,21 @@ func (l *live) begin(site string) (*liveSite, error) {
 }
 
 func (l *live) run(ctx context.Context, site string, s *liveSite, messages chan *nats.Msg) {
-	nudge := time.NewTicker(liveEvery)
-	defer nudge.Stop()
-	l.nudge(site)
+	turn := time.NewTicker(time.Second)
+	defer turn.Stop()
 	last := map[string]time.Time{} // by box of the registry
+	l.nudge(site, func(string) bool { return true })
+	all := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-nudge.C:
-			l.nudge(site)
+		case now := <-turn.C:
+			due := now.Sub(all) >= liveEvery
+			if due {
+				all = now
+			}
+			l.nudge(site, func(box string) bool { return due || now.Sub(last[box]) >= liveSilent })
 		case m := <-messages:
 			if event := l.event(m, last); event != nil {
 				l.pass(s, event)
@@ -112,11 +118,11 @@ func (l *live) run(ctx context.Context, site string, s *liveSite, messages chan 
 	}
 }
 
-// nudge asks the boxes of a site to speak up.
-func (l *live) nudge(site string) {
+// nudge asks boxes of a site to speak up.
+func (l *live) nudge(site string, which func(box string) bool) {
 	data, _ := json.Marshal(wire.Nudge{Live: liveFor}) // a number can be encoded
 	for _, m := range l.cfg.Registry.Members(site) {
-		if m.Revoked.IsZero() {
+		if m.Revoked.IsZero() && which(m.ID.Box) {
 			_ = l.cfg.Conn.Publish(m.ID.NudgeSubject(), data) // the next is soon
 		}
 	}

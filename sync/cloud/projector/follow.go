@@ -13,10 +13,11 @@ import (
 )
 
 // errMoved is returned when the stream is not the one that is being read,
-// errSkipped when a message did not arrive.
+// errSkipped when a message did not arrive, errStalled when none does.
 var (
 	errMoved   = errors.New("the stream has changed")
 	errSkipped = errors.New("messages of the stream were lost on the way")
+	errStalled = errors.New("the stream has messages that its consumer does not hand on")
 )
 
 // Waits of a reader. While a cluster elects who leads the stream it answers
@@ -28,6 +29,7 @@ const (
 	againSoon    = 250 * time.Millisecond
 	againMost    = time.Second
 	consumerIdle = time.Minute // until the broker forgets one that nobody reads
+	stalledAfter = 3 * time.Second
 )
 
 // item is a message on its way to the projection.
@@ -54,7 +56,7 @@ func (p *Projector) follow(ctx context.Context) error {
 			continue
 		}
 		level := slog.LevelDebug // one consumer that went with its server is not worth a word
-		if failed = min(failed+1, 8); failed > 1 {
+		if failed = min(failed+1, 8); failed > 1 || errors.Is(err, errStalled) {
 			level = slog.LevelWarn
 			p.health.Store(&err)
 		}
@@ -108,7 +110,7 @@ func (p *Projector) consumer(ctx context.Context, within time.Duration) (jetstre
 		return nil, err
 	}
 	at := p.cfg.Projection.Position()
-	if at.Seq >= info.State.LastSeq {
+	if at.Seq >= info.State.LastSeq || info.State.Msgs == 0 {
 		p.caughtUp(0)
 	}
 	each, cancel = context.WithTimeout(ctx, within)
@@ -162,8 +164,11 @@ func (p *Projector) same(ctx context.Context, stream jetstream.Stream, info *jet
 }
 
 // watch looks whether the stream is still the one that is being read. A consumer
-// would wait for ever behind the end of one that was made anew.
+// would wait for ever behind the end of one that was made anew, and one on a
+// server whose copy of the stream lags for that to catch up, which can take until
+// the next message: a new one may be on another server.
 func (p *Projector) watch(ctx context.Context) error {
+	var s stall
 	for sleep(ctx, p.cfg.CheckEvery) {
 		stream, err := p.cfg.JetStream.Stream(ctx, streamUp)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -177,8 +182,24 @@ func (p *Projector) watch(ctx context.Context) error {
 			return errMoved
 		}
 		p.lag.Store(info.State.LastSeq - at.Seq)
+		if last := info.State.LastSeq; info.State.Msgs > 0 && s.look(at.Seq, last, time.Now()) {
+			return errStalled
+		}
 	}
 	return nil
+}
+
+// stall tells when nothing was applied for stalledAfter though there is more.
+type stall struct {
+	at    uint64
+	since time.Time
+}
+
+func (s *stall) look(at, last uint64, now time.Time) (stalled bool) {
+	if at != s.at || at >= last || s.since.IsZero() {
+		s.at, s.since = at, now
+	}
+	return now.Sub(s.since) >= stalledAfter
 }
 
 // pump reads and judges messages.
