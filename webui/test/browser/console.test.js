@@ -231,6 +231,8 @@ suite('the pages of a box', {skip: missing}, () => {
     for (const path of ['/', '/call']) {
       const at = await page(browser, box.https + path, {storageState: signedIn, viewport: {width: 360, height: 740}});
       await at.waitForSelector(path === '/' ? '[data-testid=rooms]' : '[data-testid=join-form]');
+      // The page is laid out anew while its parts come in: what counts is what it comes to.
+      await at.waitForFunction(() => document.documentElement.scrollWidth <= innerWidth, null, {timeout: 10_000}).catch(() => {});
       const [excess, wide] = await at.evaluate(() => [document.documentElement.scrollWidth - innerWidth, [...document.querySelectorAll('body *')]
         .filter((element) => !element.closest('.scroll') && element.getBoundingClientRect().right > innerWidth).map((element) => element.outerHTML.slice(0, 160))]);
       assert.ok(excess <= 0, `${path} is ${excess} px too wide for ${wide.join(' and ')}`);
