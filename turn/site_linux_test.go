@@ -239,8 +239,10 @@ func TestDontFragment(t *testing.T) {
 			if size%2 == 0 {
 				forbid = []stun.Setter{raw(stun.AttrDontFragment)}
 			}
-			c.Write(stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
-				turntest.Peer(peer), raw(stun.AttrData, make([]byte, size)...)}, forbid...)...).Raw)
+			c.Write(stun.MustBuild(append([]stun.Setter{
+				stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
+				turntest.Peer(peer), raw(stun.AttrData, make([]byte, size)...),
+			}, forbid...)...).Raw)
 		}
 		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		p := make([]byte, 2048)

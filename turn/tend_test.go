@@ -92,10 +92,15 @@ func TestRounds(t *testing.T) {
 			next             time.Duration
 		}{
 			{false, false, tendEvery},
-			{true, false, firstRetry}, {true, false, 2 * firstRetry}, {true, false, 4 * firstRetry},
-			{true, false, tendEvery}, {true, false, tendEvery},
-			{true, true, firstRetry}, {true, false, 2 * firstRetry},
-			{false, false, tendEvery}, {true, false, firstRetry},
+			{true, false, firstRetry},
+			{true, false, 2 * firstRetry},
+			{true, false, 4 * firstRetry},
+			{true, false, tendEvery},
+			{true, false, tendEvery},
+			{true, true, firstRetry},
+			{true, false, 2 * firstRetry},
+			{false, false, tendEvery},
+			{true, false, firstRetry},
 		} {
 			<-r.timer.C
 			r.looked(step.failed, step.progress)

@@ -131,7 +131,7 @@ func (r *release) build(ctx context.Context, t target) error {
 	if err != nil {
 		return err
 	}
-	link, err := output(ctx, r.root, "packaging/buildflags", "link")
+	link, err := output(ctx, r.root, "packaging/buildflags", "link", t.name)
 	if err != nil {
 		return err
 	}

@@ -186,40 +186,38 @@ func (h *hostile) request(ctx context.Context, from, method, path string, header
 	if err != nil {
 		return 0, err
 	}
-	do := func(header http.Header, body []byte) (*http.Response, error) {
+	do := func(header http.Header, body []byte) (status int, challenge string, err error) {
 		r, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 		if err != nil {
-			return nil, err
+			return 0, "", err
 		}
 		r.Header = header.Clone()
 		answer, err := client.Do(r)
-		if err == nil {
-			_, _ = io.Copy(io.Discard, answer.Body)
-			answer.Body.Close()
+		if err != nil {
+			return 0, "", err
 		}
-		return answer, err
+		defer answer.Body.Close()
+		_, _ = io.Copy(io.Discard, answer.Body)
+		return answer.StatusCode, answer.Header.Get("WWW-Authenticate"), nil
 	}
 	if header == nil {
 		header = http.Header{}
 	}
 	if prove != nil {
-		first, err := do(header, nil)
+		status, challenge, err := do(header, nil)
 		if err != nil {
 			return 0, err
 		}
-		nonce, _ := wire.ParseChallenge(first.Header.Get("WWW-Authenticate"))
+		nonce, _ := wire.ParseChallenge(challenge)
 		proof, err := prove(nonce, target)
 		if err != nil {
-			return first.StatusCode, err
+			return status, err
 		}
 		header = header.Clone()
 		header.Set("Authorization", proof.Header())
 	}
-	answer, err := do(header, body)
-	if err != nil {
-		return 0, err
-	}
-	return answer.StatusCode, nil
+	status, _, err := do(header, body)
+	return status, err
 }
 
 // proofs are requests for which something is done to a good proof.

@@ -288,18 +288,26 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// copied is a copy of a box's folder as it is now.
+func copied(t *testing.T, dir string) string {
+	t.Helper()
+	kept := t.TempDir()
+	if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
 // A box that comes back with an older copy of its folder counts under another
 // incarnation, since its numbers mean something else to the cloud.
 func TestOlderCopy(t *testing.T) {
 	synctestBoxes(t, func(t *testing.T, c *cloud, start func(dir string) (*running, *parts)) {
-		dir, kept := t.TempDir(), t.TempDir()
+		dir := t.TempDir()
 		a, p := start(dir)
 		p.count(10)
 		time.Sleep(3 * time.Minute)
 		a.stop()
-		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
+		kept := copied(t, dir)
 		a, p = start(dir)
 		p.count(7)
 		time.Sleep(10 * time.Minute)
@@ -328,14 +336,12 @@ func TestOlderCopyOvertakes(t *testing.T) {
 			p := newParts()
 			return run(t, c, dir, func(cfg *Config) { cfg.Source, cfg.connect = p, n.dial }), p
 		}
-		dir, kept := t.TempDir(), t.TempDir()
+		dir := t.TempDir()
 		a, p := start(dir)
 		p.count(10)
 		time.Sleep(3 * time.Minute)
 		a.stop()
-		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
+		kept := copied(t, dir)
 		a, p = start(dir)
 		p.count(70)
 		time.Sleep(10 * time.Minute)
@@ -363,14 +369,12 @@ func TestOlderCopyOvertakes(t *testing.T) {
 // under one incarnation.
 func TestCopyBeside(t *testing.T) {
 	synctestBoxes(t, func(t *testing.T, c *cloud, start func(dir string) (*running, *parts)) {
-		dir, kept := t.TempDir(), t.TempDir()
+		dir := t.TempDir()
 		a, p := start(dir)
 		p.count(10)
 		time.Sleep(3 * time.Minute)
 		a.stop()
-		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
+		kept := copied(t, dir)
 		a, p = start(dir)
 		time.Sleep(10 * time.Second)
 		b, q := start(kept)

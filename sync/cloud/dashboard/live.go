@@ -20,8 +20,8 @@ const (
 	liveLeast   = 300 * time.Millisecond  // between two values of a box
 )
 
-// live passes on what boxes say of this second, while somebody watches: one
-// subscription and one nudge a site, however many watch.
+// live passes on what boxes say of this second, while somebody watches. A site has
+// one subscription, and a box one nudge when it is due, however many watch.
 type live struct {
 	cfg     *Config
 	metrics *metrics

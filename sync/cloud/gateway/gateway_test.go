@@ -130,6 +130,7 @@ func dialTunnel(url string, id wire.BoxID) (*stream, error) {
 	if err != nil {
 		if answer != nil {
 			body, _ := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
 			err = fmt.Errorf("%w: %s %s", err, answer.Status, body)
 		}
 		return nil, err
@@ -283,7 +284,7 @@ func TestTunnel(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Config{MaxTunnels: 1})
-	get := func(header http.Header, path string) (*http.Response, string) {
+	get := func(header http.Header, path string) (posted, string) {
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+path, nil)
 		if header != nil {
 			r.Header = header
@@ -294,7 +295,7 @@ func TestRefused(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		body, _ := io.ReadAll(resp.Body)
-		return resp, string(body)
+		return posted{resp.Status, resp.StatusCode, resp.Header}, string(body)
 	}
 	upgrade := func(more ...string) http.Header {
 		h := http.Header{

@@ -40,8 +40,11 @@ func TestNarrowPath(t *testing.T) {
 		{1600, 1, 0}, // more than the 1500 bytes of the network with its headers
 		{1600, 8, 0},
 		{1700, 8, 0},
-		{1400, 1, 0}, {1599, 1, 0},
-		{1599, 8, narrowFor - 1}, {1600, 8, 0}, {1480, 1, 0},
+		{1400, 1, 0},
+		{1599, 1, 0},
+		{1599, 8, narrowFor - 1},
+		{1600, 8, 0},
+		{1480, 1, 0},
 		{1600, 1, narrowFor},
 	} {
 		now = now.Add(step.pass)
