@@ -31,7 +31,7 @@ const (
 	aheadEvery  = 125 * time.Millisecond // between looks at those that wait
 	aheadFor    = 2 * time.Minute        // boxes send again every minute what has no answer
 	aheadBytes  = 32 << 20               // of batches that wait
-	aheadOfABox = 4                      // of those
+	aheadPerBox = 4                      // of those
 )
 
 // ahead shows what boxes say before the stream hands it on. While a cluster
@@ -50,7 +50,7 @@ type ahead struct {
 	mu    sync.Mutex
 	waits map[wire.BoxID][]heard
 	bytes int // in waits
-	boxes map[wire.BoxID]*aheadOf
+	boxes map[wire.BoxID]*aheadBox
 	tell  map[*func(wire.BoxID)]struct{}
 }
 
@@ -60,8 +60,8 @@ type heard struct {
 	at   time.Time
 }
 
-// aheadOf is a box that is ahead of the projection, or was a moment ago.
-type aheadOf struct {
+// aheadBox is a box that is ahead of the projection, or was a moment ago.
+type aheadBox struct {
 	projection.Ahead
 	last time.Time // when it was heard
 }
@@ -72,7 +72,7 @@ func newAhead(cfg *Config) *ahead {
 	return &ahead{
 		projection: cfg.Projection, judge: j,
 		dropped: newTally(refusedSubject, refusedUnknown, refusedNoKey, refusedEnded, aheadRoom, aheadCrowded, aheadIncarnation, aheadKnown, aheadEnded),
-		waits:   map[wire.BoxID][]heard{}, boxes: map[wire.BoxID]*aheadOf{}, tell: map[*func(wire.BoxID)]struct{}{},
+		waits:   map[wire.BoxID][]heard{}, boxes: map[wire.BoxID]*aheadBox{}, tell: map[*func(wire.BoxID)]struct{}{},
 	}
 }
 
@@ -99,7 +99,7 @@ func (a *ahead) hear(m *nats.Msg) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := a.waits[box]
-	if len(list) == aheadOfABox {
+	if len(list) == aheadPerBox {
 		a.bytes -= len(list[0].data)
 		list = list[1:]
 		a.dropped.add(aheadCrowded)
@@ -198,7 +198,7 @@ func (a *ahead) show(m *projection.Message) {
 	a.mu.Lock()
 	of := a.boxes[m.Box]
 	if of == nil {
-		of = &aheadOf{}
+		of = &aheadBox{}
 	}
 	newer := of.Add(view, m)
 	if newer {

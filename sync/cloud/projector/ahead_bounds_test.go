@@ -30,10 +30,10 @@ func boxNumber(i int) wire.BoxID {
 // than so many bytes.
 func TestAheadIsBounded(t *testing.T) {
 	a, _ := boundedAhead(t)
-	for i := range aheadOfABox + 3 {
+	for i := range aheadPerBox + 3 {
 		a.hear(&nats.Msg{Subject: boxNumber(0).FramesSubject(), Data: []byte{byte(i)}})
 	}
-	if list := a.waits[boxNumber(0)]; len(list) != aheadOfABox || list[0].data[0] != 3 || a.bytes != aheadOfABox || a.dropped.counts()[aheadCrowded] != 3 {
+	if list := a.waits[boxNumber(0)]; len(list) != aheadPerBox || list[0].data[0] != 3 || a.bytes != aheadPerBox || a.dropped.counts()[aheadCrowded] != 3 {
 		t.Errorf("%d of %d bytes wait, %d were crowded out", len(list), a.bytes, a.dropped.counts()[aheadCrowded])
 	}
 	data := make([]byte, wire.MaxBatchBytes)
@@ -51,8 +51,8 @@ func TestAheadIsBounded(t *testing.T) {
 	a.brought(boxNumber(1).FramesSubject(), data)
 	a.brought(boxNumber(0).FramesSubject(), []byte{5})
 	a.brought(boxNumber(0).FramesSubject(), []byte("another"))
-	if left := len(a.waits[boxNumber(0)]); left != aheadOfABox-1 || a.waits[boxNumber(1)] != nil {
-		t.Errorf("%d batches of the first box wait, want %d", left, aheadOfABox-1)
+	if left := len(a.waits[boxNumber(0)]); left != aheadPerBox-1 || a.waits[boxNumber(1)] != nil {
+		t.Errorf("%d batches of the first box wait, want %d", left, aheadPerBox-1)
 	}
 	if due := a.due(time.Now()); len(due) > 0 {
 		t.Errorf("%d boxes are due at once", len(due))
